@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 import mainstem as ms
 from mainstem.cli.app import app
 from mainstem.errors import ConflictError, NotFound, RequestError, RunFailed, UnknownName
+from mainstem.nodes.overrides import Override
 from mainstem.nodes.records import Binding, now
 from mainstem.settings import Profile, ProjectSettings, Serve, Settings
 
@@ -229,6 +230,15 @@ def test_what_a_branch_publishes_is_compared_with_main(root: Path, main: ms.Proj
         main.diff("main", "deb")
     with pytest.raises(UnknownName, match="unknown published relation 'daer'"):
         main.diff("main", "dev", ["daer"])
+
+
+def test_an_override_ends_with_its_branch(root: Path, main: ms.Project) -> None:
+    state = main.adapters.state
+    for branch in ("dev", "main"):
+        state.save(Override(f"O-{branch}", "desk", branch, "block", {}, "me", "a test"))
+    main.delete_branch("dev")
+    (gone,), (stays,) = state.find(Override, branch="dev"), state.find(Override, branch="main")
+    assert gone.ended_at is not None and stays.ended_at is None
 
 
 def test_a_model_shows_the_newest_version_of_its_branch(root: Path) -> None:

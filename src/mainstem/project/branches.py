@@ -11,6 +11,7 @@ from typing import Any
 from mainstem.errors import ConflictError, NotFound, RequestError, UnknownName
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.features import FeatureView
+from mainstem.nodes.overrides import Override
 from mainstem.nodes.records import Release, RunRecord, Sample, new_id, now
 from mainstem.nodes.sources import Stream
 from mainstem.planning.plan import Plan
@@ -87,6 +88,9 @@ def delete(branch: Branch, name: str) -> Release:
     state = branch.adapters.state
     with state.hold(name, me()), branch.on(name) as gone:
         gone.adapters.drop_online()  # first: a new branch of this name must not find it
+        for each in state.find(Override, branch=name):
+            if each.ended_at is None:
+                state.save(replace(each, ended_at=now()))
         state.drop(name, expect=release.id)
     return release
 

@@ -167,7 +167,8 @@ class Eraser:
                 yield f"{name} still has the rows where it is collected from; erase them there, too"
         for name in self._heads:
             if name != self._branch.branch:
-                yield f"the online state of branch {name}: mainstem materialise --rebuild --branch {name}"
+                told = f"mainstem erase {self._column}=… --branch {name} --yes"
+                yield f"the log and the online state of branch {name}: {told}"
         yield from self._targets()
         if head and any(name.startswith(outcomes_table("")) for name in head.tables):
             yield "outcomes that clients sent: only their ids say which predictions they were of"
