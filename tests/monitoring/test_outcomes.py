@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -178,6 +178,27 @@ def test_of_rows_that_were_scored_together_only_the_one_that_happened_has_an_out
     assert all(row["price"] == LADDER[int(row["sale"][1:]) % 31] for row in mine)
     # One question that was asked twice is two predictions.
     assert [row["price"] for row in rows if row["sale"] == "P-again"] == [5.0, 5.0]
+
+
+def test_with_a_canary_the_prices_of_one_sale_may_be_of_two_versions(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = Watched.of(shop.project.reading("monitor"), "plain")
+    assert watched is not None
+    stored = Watched._stored
+
+    def split(self: Watched, relation: str) -> Any:
+        rows = stored(self, relation)
+        if relation != "predictions.plain":
+            return rows
+        return rows.mutate(_version=(rows.price == LADDER[5]).ifelse("demand-2", rows._version))
+
+    monkeypatch.setattr(Watched, "_stored", split)
+    endpoint = replace(watched.endpoint, canary=ms.canary(0.05))
+    other = replace(watched, endpoint=endpoint, version=replace(watched.version, id="demand-2"))
+    found = other.predictions()
+    known = found.take(found.known).table["sale"].to_pylist()
+    assert len(found) == 50 and sorted(known) == ["P36", "P5"]
 
 
 def repeated() -> Iterator[dict[str, Any]]:

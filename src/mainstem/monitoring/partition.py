@@ -116,9 +116,13 @@ class Watched:
     def _joined(self) -> ibis.Table:
         joining = self._joining
         logged = self._stored(f"predictions.{self.name}")
-        logged = decided_in_time(logged.filter(logged[VERSION] == self.version.id))
         sent = f"outcomes.{self.name}"
-        joined = joining.joined(logged, self._stored(sent) if sent in self.context.release.tables else None)
+        outcomes = self._stored(sent) if sent in self.context.release.tables else None
+        if self.endpoint.canary is None:
+            joined = joining.joined(decided_in_time(logged.filter(logged[VERSION] == self.version.id)), outcomes)
+        else:  # rows that were scored together may be of two versions
+            joined = joining.joined(decided_in_time(logged), outcomes)
+            joined = joined.filter(joined[VERSION] == self.version.id)
         key = [*_key(self.context.graph, joining.examples), HORIZON]
         # Ids are random: what comes before them makes equal data give equal findings.
         return joined.order_by(T, *(name for name in key if name in joined.columns), "score", PREDICTION)
