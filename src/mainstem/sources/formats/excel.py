@@ -14,7 +14,6 @@ from mainstem.nodes.files import Files
 from mainstem.sources.formats.base import Reading
 from mainstem.sources.formats.header import named
 from mainstem.sources.formats.typed import ParquetFormat
-from mainstem.sources.texts import MISSING
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -116,6 +115,8 @@ def _table(rows: Sequence[Sequence[Any]], as_they_are: Collection[str]) -> pa.Ta
 
 def _missing(values: Sequence[Any]) -> list[str]:
     """Return the texts of a column of other values, if all of them mean a missing value."""
+    from mainstem.sources.texts import MISSING
+
     texts = [value.strip() for value in values if isinstance(value, str)]
     others = any(value is not None and not isinstance(value, str) for value in values)
     return texts if others and all(text.lower() in MISSING for text in texts) else []
