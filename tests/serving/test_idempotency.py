@@ -97,3 +97,5 @@ def test_keys_are_remembered_for_a_day_and_then_forgotten(store: Any) -> None:
     note(start + 25 * hour, "c")  # the day before that space comes again
     assert store.count(f"sent/departures/{20_000 % 3}") == 0
     assert known(start + 25 * hour, "b") and known(start + 25 * hour, "c")
+    note(start, "d")  # it was prepared two midnights ago
+    assert known(start + 25 * hour, "b"), "it takes nothing of a later day away"

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from mainstem.errors import Unavailable
 from mainstem.features.online.meta import space_of
-from mainstem.nodes.records import Binding
+from mainstem.nodes.records import Binding, Release
 from mainstem.serving.counters import Shared
 from mainstem.serving.limits import Limits
+from mainstem.serving.live import Live
 
 
 def missing(world: Any, directory: Any) -> None:
@@ -120,3 +122,11 @@ def test_what_was_scraped_outlives_a_worker_that_is_killed(worlds: Any, world: A
         counted = 'mainstem_predictions_total{endpoint="arrivals",version="late-1"} 1.0'
         assert counted in client.get("/metrics").text
         assert counted in Shared(tmp_path, 1).together("")
+
+
+def test_nothing_is_unknown_before_a_release_is_loaded() -> None:
+    """A client sends again what gets 503, and not what gets 404."""
+    live = Live(Release(id="", branch="", run=""))
+    for asked in (live.predictor, live.ingest, live.taker):
+        with pytest.raises(Unavailable, match="nothing is published yet"):
+            asked("departures")

@@ -56,8 +56,8 @@ Work = Callable[[Writer], Numbered]
 @dataclass(frozen=True, eq=False)
 class Asking:
     """Asks an endpoint by events. `current` is its predictor as it is live, `ingesting` takes an event within a
-    transaction, and `answered` remembers answers, which `read` reads from the store. `others` are
-    the answers of other endpoints that the same stream asks: an event that one of them took is not ingested again."""
+    transaction, and `answered` remembers answers, which `read` reads from the store. `others` remember
+    those of other endpoints that the same stream asks: an event that one of them took is not ingested again."""
 
     current: Callable[[], Predictor]
     ingesting: Callable[[Event], Callable[[Writer], int]]

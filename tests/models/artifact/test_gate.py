@@ -34,6 +34,13 @@ def test_a_shifted_weight_is_caught(fitted):
     assert "within 1e-06 + 1e-05·|y|" in str(error.value) and "the version was not saved" in str(error.value)
 
 
+def test_the_rounding_of_large_terms_that_cancel_out_is_no_fault(worlds):
+    row, one, other = worlds.rows(1, seed=4), np.array([-27.22786]), np.array([-27.22825])
+    assert 0 < gate._compare(row, one, other, 70_000.0) < 1
+    with pytest.raises(GateError):
+        gate._compare(row, one, other, 27.0)
+
+
 def test_a_fault_on_unknown_levels_only_is_caught(fitted):
     """No held-out row has an unknown level: only the disturbed ones can find this."""
     estimator, model, held_out = fitted
