@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -180,11 +181,20 @@ def test_violations_of_severity_error_fail_a_check(project: Double, severity: st
     assert invoke("check").exit_code == code
 
 
+@dataclass
+class Reported:
+    ok: bool
+
+
 def test_parity_fails_where_anything_differs(project: Double) -> None:
     reports = [(False, "3 differ"), (True, "0 differ")]
     project.answers["parity"] = [SimpleNamespace(ok=ok, lines=lambda line=line: [line]) for ok, line in reports]
     result = invoke("parity")
     assert (result.exit_code, result.stdout) == (1, "3 differ\n0 differ\n")
+    project.answers["parity"] = [Reported(False), Reported(True)]
+    result = invoke("parity", "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout) == {"ok": False, "reports": [{"ok": False}, {"ok": True}]}
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def test_borders_and_order_count_in_digests() -> None:
 def test_every_process_finds_the_same() -> None:
     program = """
 import ibis
-from mainstem.graph.fingerprint import of_expression, of_function
+from mainstem.graph.fingerprint import canonical, of_expression, of_function
 KINDS = {"a", "b", "c", "d", "e"}
 def is_known(kind):
     return kind in KINDS
@@ -115,6 +115,7 @@ print(of_function(is_known))
 t = ibis.table({name: "string" for name in "abcdefgh"}, name="t")
 print(of_expression(t.filter(ibis._.a.isin(KINDS))))
 import mainstem as ms
+print(canonical(~ibis._.a.isin(KINDS) | ibis._.b.isin(frozenset(KINDS)).fill_null(False)))
 print(ms.accepted("a", KINDS).values, ms.by(ibis._.a, KINDS, ibis._.b.count()).levels)
 print(of_expression(t.left_join(t.view(), "a").drop("b", "c", "d", "e").filter(ibis._.f.isin(["x", "y", "z"]))))
 """

@@ -188,6 +188,48 @@ def test_a_deleted_branch_is_gone_and_can_be_made_again(root: Path, main: ms.Pro
         assert rows(dev) == 4
 
 
+def clicked(project: ms.Project, *ids: int) -> list[int]:
+    """Take events in, one run each, and return the ids that the branch publishes."""
+    for id in ids:
+        project.ingest("clicks", [{"id": id, "at": "2014-01-01T00:00:00Z"}])
+        project.run()
+    return sorted(project.table("clicks").to_pyarrow()["id"].to_pylist())
+
+
+def test_a_branch_of_an_earlier_release_goes_on_from_the_log_as_it_is(root: Path, main: ms.Project) -> None:
+    """The log has lost the entries that later runs drained, and the state online is that of now."""
+    with opened(root) as project:
+        clicked(project, 1)
+        early = project.release
+        write(root, 20, 20)
+        assert clicked(project, 2, 3) == [1, 2, 3]
+        now = project.release
+    made = main.create_branch("past", early.id)
+    assert made.branch == "past" and made.parent == early.id
+    assert made.tables["sales"] == early.tables["sales"] != now.tables["sales"]
+    assert made.tables["clicks"] == now.tables["clicks"] and made.online == now.online
+    with opened(root, "past") as past:
+        assert clicked(past, 4) == [1, 2, 3, 4] and len(past.table("dear").to_pyarrow()) == 16
+        assert past.online("spent").get([{"id": 38}])[0]["price"] == 3
+    with opened(root) as project:
+        assert project.release == now and clicked(project, 5) == [1, 2, 3, 5]
+
+
+def test_a_new_branch_has_nothing_of_a_deleted_one_of_its_name(root: Path, main: ms.Project) -> None:
+    def broken(dev: ms.Project) -> list[int]:
+        with dev.adapters.store.transaction() as log:
+            log.append("events/clicks", [b"\xc1 no msgpack"])
+        dev.run()
+        return dev.table("unreadable.clicks").to_pyarrow()["_seq"].to_pylist()
+
+    with opened(root, "dev") as dev:
+        assert clicked(dev, 1, 2) == [1, 2] and broken(dev) == [2]
+    main.delete_branch("dev")
+    main.create_branch("dev")
+    with opened(root, "dev") as dev:
+        assert clicked(dev, 3) == [3] and broken(dev) == [1]
+
+
 def test_a_branch_is_not_deleted_or_promoted_while_it_runs(root: Path, main: ms.Project) -> None:
     with main.adapters.state.hold("dev", "a run"):
         for do in (main.delete_branch, main.promote_branch):

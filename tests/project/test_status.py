@@ -17,6 +17,7 @@ import mainstem as ms
 from mainstem.errors import RunFailed
 from mainstem.nodes.tables import sql
 from mainstem.pages.page import render
+from mainstem.project.status import RUNS_SHOWN
 from mainstem.settings import Profile, ProjectSettings, Serve, Settings
 
 
@@ -171,6 +172,41 @@ def test_a_run_of_other_nodes_does_not_end_a_failure(shop: Callable[[str], ms.Pr
     project = failing(shop("ms.between('n', 5)"))
     project.run("n")
     assert state(project, "kept") == ("failed", True)
+
+
+def checked(project: ms.Project) -> list[int]:
+    """Return how many rows each check of `kept` judged."""
+    return [check.rows for check in next(node for node in project.status().nodes if node.name == "kept").checks]
+
+
+def test_what_is_published_shows_its_checks(shop: Callable[[str], ms.Project], tmp_path: Path) -> None:
+    project = shop("ms.between('n', 1)")
+    first = project.run()
+    assert checked(project) == [2]
+    os.utime(tmp_path / "n.csv", ns=(0, 0))
+    assert [step.message for step in project.run().steps][1:] == ["its inputs did not change"]
+    assert checked(project) == [2]
+    for number in range(RUNS_SHOWN + 1):
+        (tmp_path / "n.csv").write_text(f"n\n1\n2\n{number}\n")
+        project.run("n")
+    assert len(project.status().runs) == RUNS_SHOWN and first.id not in {run.id for run in project.status().runs}
+    assert checked(project) == [2]
+    assert state(project, "kept")[1] is False
+
+
+def test_what_a_failed_run_did_does_not_show(shop: Callable[[str], ms.Project], tmp_path: Path) -> None:
+    project = shop("ms.between('n', 1)")
+    project.run()
+    (tmp_path / "n.csv").write_text("n\n1\n2\n3\n")
+    (tmp_path / "shop.py").write_text(
+        (tmp_path / "shop.py").read_text()
+        + "\n@ms.table(checks=[ms.between('n', 9)])\ndef worse(kept):\n    return kept\n"
+    )
+    shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
+    with ms.load(tmp_path) as later:
+        with pytest.raises(RunFailed):
+            later.run()
+        assert checked(later) == [2] and state(later, "worse") == ("failed", True)
 
 
 # ── the online store ─────────────────────────────────────────────────────────────────────────────────

@@ -143,6 +143,10 @@ def test_wrong_declarations_are_refused() -> None:
         ms.table(taken, write="merge")
     with pytest.raises(DefinitionError, match="has no intervals"):
         ms.table(taken, key="id", write="merge", incremental="at", lookback="1d")
+    aside = ms.unique("id", severity="quarantine")
+    with pytest.raises(DefinitionError, match="does not know which row of a repeated key"):
+        ms.table(key="id", write="merge", checks=[aside])(taken)
+    ms.table(key="id", write="merge", incremental="at", checks=[aside])(taken)
     with pytest.raises(DefinitionError, match="invalid value"):
         sql("t", "SELECT 1 AS id", origin=Origin("t.sql", 1), key="id", write="upsert")  # type: ignore[arg-type]
 

@@ -7,11 +7,12 @@ edited docstring does not change the hash.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import lru_cache
+from itertools import chain
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,30 @@ def canonical(value: Any) -> str:
         return "[" + ",".join(map(canonical, value)) + "]"
     if isinstance(value, (set, frozenset)):
         return "{" + ",".join(sorted(map(canonical, value))) + "}"
-    return repr(value)
+    if isinstance(value, CONSTANT):
+        return repr(value)
+    text = repr(value)
+    for each in _sets(value):
+        text = text.replace(repr(each), canonical(each))
+    return text
+
+
+def _sets(part: Any) -> Iterator[Any]:
+    """Yield the sets within an expression that is not resolved yet, as in `_.state.isin({"new", "sold"})`."""
+    from ibis.common.deferred import Deferred, Resolver
+    from ibis.util import PseudoHashable
+
+    if isinstance(part, (set, frozenset)):
+        yield part
+    elif isinstance(part, Mapping):
+        yield from chain.from_iterable(map(_sets, part.values()))
+    elif isinstance(part, (list, tuple)):
+        yield from chain.from_iterable(map(_sets, part))
+    elif isinstance(part, PseudoHashable):
+        yield from _sets(part.obj)
+    elif isinstance(part, (Deferred, Resolver)):
+        names = chain.from_iterable(getattr(each, "__slots__", ()) for each in type(part).__mro__)
+        yield from chain.from_iterable(_sets(object.__getattribute__(part, name)) for name in names if name[:2] != "__")
 
 
 def _in_order(keys: Iterable[Any]) -> list[Any]:

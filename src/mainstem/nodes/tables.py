@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from mainstem.graph.units import SECOND
 from mainstem.nodes.base import Node, NodeRef, Origin, names, reasons, refused
-from mainstem.nodes.checks import Check
+from mainstem.nodes.checks import Check, Unique
 from mainstem.nodes.declared import META, declared
 from mainstem.nodes.durations import microseconds
 from mainstem.nodes.kinds import (
@@ -154,7 +154,7 @@ def table(
     assumed = reasons(assume_known)
     _check_intervals(incremental, interval, lookback)
     _check_sort(sort, write is None and incremental is not None)
-    _check_write(write, names(key), interval or lookback)
+    _check_write(write, names(key), interval or lookback, () if incremental else checks)
     parted = partitions(partition, sort or incremental or write or versions)
     keys, moment = _versioned(versions, names(key), time, incremental or write)
     if (using is None) != (schema is None):
@@ -211,7 +211,7 @@ def sql(
     """Declare a table written in SQL (DuckDB's dialect). Its inputs are the tables of the FROM clauses."""
     _check_intervals(incremental, interval, lookback, str(origin))
     _check_sort(sort, write is None and incremental is not None, str(origin))
-    _check_write(write, names(key), interval or lookback, str(origin))
+    _check_write(write, names(key), interval or lookback, () if incremental else checks, str(origin))
     keys, moment = _versioned(versions, names(key), time, incremental or write, str(origin))
     rows = {
         "key": keys,
@@ -251,8 +251,11 @@ def _check_sort(sort: str | Sequence[str] | None, by_intervals: bool, where: str
         raise problem
 
 
-def _check_write(write: str | None, key: Sequence[str], length: str | None, where: str | None = None) -> None:
-    """Refuse a merge without a key, and one by intervals. Raises `DefinitionError`."""
+def _check_write(
+    write: str | None, key: Sequence[str], length: str | None, checks: Sequence[Check], where: str | None = None
+) -> None:
+    """Refuse a merge without a key, one by intervals, and one that sets aside repeated keys in no order. Raises
+    `DefinitionError`."""
     if write is None:
         return
     problem = None
@@ -262,6 +265,12 @@ def _check_write(write: str | None, key: Sequence[str], length: str | None, wher
         problem = refused('`write="merge"` requires `key`', write, 'key="order_id", write="merge"')
     elif length is not None:
         problem = refused("a merge has no intervals", length, '`write="merge"` without `interval` and `lookback`')
+    elif any(isinstance(c, Unique) and c.severity == "quarantine" and {*c.columns} <= {*key} for c in checks):
+        problem = refused(
+            "a merge without `incremental` does not know which row of a repeated key to set aside",
+            'ms.unique(…, severity="quarantine")',
+            'incremental="updated_at", whose latest value decides',
+        )
     if problem is not None:
         problem.where = where or problem.where
         raise problem

@@ -157,13 +157,19 @@ class Context:
         )
 
     @cached_property
-    def history(self) -> tuple[Release, ...]:
-        """The branch's releases before this run, newest first, without those that were rolled back."""
-        found, release = list[Release](), self.state.get(Release, self.release.id)
+    def ancestors(self) -> tuple[Release, ...]:
+        """The branch's releases before this run, newest first, with those before its fork and those rolled back."""
+        known = {release.id: release for release in self.state.find(Release)}
+        found, release = list[Release](), known.get(self.release.id)
         while release is not None:
             found.append(release)
-            release = self.state.get(Release, release.parent) if release.parent else None
-        kept, place = [], 0
+            release = known.get(release.parent or "")
+        return tuple(found)
+
+    @cached_property
+    def history(self) -> tuple[Release, ...]:
+        """The branch's releases before this run, newest first, without those that were rolled back."""
+        found, kept, place = self.ancestors, list[Release](), 0
         last = {each.run: number for number, each in enumerate(found)}
         while place < len(found):
             kept.append(found[place])

@@ -61,6 +61,9 @@ def create(branch: Branch, name: str, source: str = MAIN) -> Release:
     """Create a branch that publishes what another branch, or an earlier release, publishes. Nothing is copied but the
     online state and the logs.
 
+    Return its release. Events, logged predictions and the online state are always those of now: the log has no earlier
+    ones.
+
     Raises `RequestError` for an invalid name, `ConflictError` if the branch exists, and `NotFound` for an unknown
     source.
     """
@@ -71,10 +74,17 @@ def create(branch: Branch, name: str, source: str = MAIN) -> Release:
     origin = named(branch, source)
     if state.head(name) is not None:
         raise ConflictError(f"branch {name!r} exists", hint=f"mainstem branch delete {name}")
+    forked = source if source in state.branches() else origin.branch
     with branch.on(name) as made:
-        made.adapters.fork(source if source in state.branches() else origin.branch)
-    state.move(name, origin.id, expect=None)
-    return origin
+        made.adapters.fork(forked)
+    head = state.get(Release, state.head(forked) or "")
+    if head is None or head.id == origin.id:
+        state.move(name, origin.id, expect=None)
+        return origin
+    content = replace(_merged(origin, head, branch.sound), sample=origin.sample)
+    release = replace(content, id=new_id("rel"), branch=name, run=origin.run, parent=origin.id, created_at=now())
+    state.publish(name, release, expect=None)
+    return release
 
 
 def delete(branch: Branch, name: str) -> Release:

@@ -37,7 +37,7 @@ def status(branch: Branch) -> ProjectStatus:
     """Return the whole project on its branch, as the last run left it. No source is contacted."""
     plan = branch.plan(look=False)
     runs = branch.adapters.state.find(RunRecord, branch=branch.branch, newest=RUNS_SHOWN)
-    last = _last_steps(runs, branch.sound)
+    last = _last_steps([*_makers(branch, runs), *runs], branch.sound)
     return ProjectStatus(
         project=branch.settings.project.name,
         profile=branch.settings.profile_name,
@@ -55,21 +55,38 @@ def status(branch: Branch) -> ProjectStatus:
     )
 
 
+def _makers(branch: Branch, runs: Sequence[RunRecord]) -> list[RunRecord]:
+    """Return the runs before these that made what the branch publishes, oldest first."""
+    made = {snapshot.run for snapshot in branch.release.tables.values()} - {run.id for run in runs}
+    found = [branch.adapters.state.get(RunRecord, id) for id in made]
+    return sorted((run for run in found if run is not None), key=lambda run: run.started_at)
+
+
 def _last_steps(runs: Sequence[RunRecord], graph: Graph) -> dict[str, tuple[RunRecord, StepRecord]]:
-    """Return the last step of each node, and its run. A failure counts until its definition changes, or until a later
-    run finds all nodes as declared."""
+    """Return the last step of each node, and its run. A failure counts until its definition changes, until a later run
+    finds all nodes as declared, or until its step is done. What is done counts if its run published it; a step that
+    found nothing to do leaves the checks of the one before."""
     last: dict[str, tuple[RunRecord, StepRecord]] = {}
     done: dict[str, tuple[RunRecord, StepRecord]] = {}
     for run in runs:
-        if run.whole and run.status in ("published", "unchanged"):
+        published = run.status in ("published", "unchanged")
+        if run.whole and published:
             last = dict(done)
         for step in run.steps:
             outdated = step.fingerprint and step.node in graph and step.fingerprint != graph[step.node].made_by
             if step.status == "done":
-                last[step.node] = done[step.node] = (run, step)
+                if published:
+                    before = done.get(step.node)
+                    done[step.node] = (run, before[1] if before and _is_idle(step) else step)
+                last.pop(step.node, None)
+                last |= {step.node: done[step.node]} if step.node in done else {}
             elif step.status == "failed" and not outdated:
                 last[step.node] = (run, step)
     return last
+
+
+def _is_idle(step: StepRecord) -> bool:
+    return not step.checks and not step.rows_in and not step.published
 
 
 def _online(branch: Branch) -> StoreStatus | None:

@@ -291,14 +291,19 @@ class _Draft:
 
         Its acknowledged entries are in the lake, except those after the last run.
         """
+        if self.log.end(self.name):
+            return
         drained = max(map(_offset, self._published()), default=0)
-        if drained and not self.log.end(self.name):
+        if drained:
             logger.warning("the log %r was lost; it continues at offset %s, the end of the lake", self.name, drained)
             self.log.begin(self.name, drained)
 
     def _published(self) -> list[Snapshot]:
-        """Return every snapshot of the table in a release of the branch, or in the release in the making."""
-        releases = [self.context.release, *self.context.state.find(Release, branch=self.context.branch)]
+        """Return every snapshot of the table in a release of the branch, or in the release in the making.
+
+        A release of a deleted branch with the same name is none: its entries were of another log.
+        """
+        releases = [self.context.release, *self.context.ancestors]
         return [release.tables[self.table] for release in releases if self.table in release.tables]
 
     @property

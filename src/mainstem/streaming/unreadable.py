@@ -135,7 +135,7 @@ def _number(snapshot: Snapshot | None) -> int:
 def newest(context: Context, name: str) -> Snapshot | None:
     """Return the snapshot that reaches furthest: a rollback does not bring entries back to the log, and an erasure
     leaves a snapshot with fewer rows, as taking in again does."""
-    releases = [context.release, *context.state.find(Release, branch=context.branch)]
+    releases = [context.release, *context.ancestors]
     every = {release.tables[name].id: release.tables[name] for release in releases if name in release.tables}
     held = [snapshot for snapshot in every.values() if _is_there(context, snapshot)]
     return max(held, key=lambda each: (int(each.cursor or 0), _number(each), each.rows), default=None)

@@ -57,9 +57,24 @@ def _on_disk(root: Path, name: str, node: Node, rows: Rows | pa.Table) -> Files:
     assert isinstance(node, Source)
     if not isinstance(rows, pa.Table):
         rows = _arrow([dict(row) for row in rows], node.schema or {})
+    rows = _live(rows, getattr(node, "deleted", None))
     pq.write_table(rows, root / f"{name}.parquet")
     common = {f.name: getattr(node, f.name) for f in fields(Source)}
     return Files(**{**common, "cursor": None}, path=f"{name}.parquet", format="parquet")
+
+
+def _live(rows: pa.Table, deleted: Any) -> pa.Table:
+    """Return the rows without those that a database marks as deleted, as a run stores them."""
+    import ibis
+    import pyarrow.compute as pc
+
+    from mainstem.nodes.expressions import resolve_boolean
+
+    if deleted is None:
+        return rows
+    given = ibis.memtable(rows)
+    marked = given.select(marked=resolve_boolean(given, deleted).fill_null(False)).to_pyarrow()["marked"]
+    return rows.filter(pc.invert(marked))
 
 
 def _arrow(rows: Sequence[Mapping[str, Any]], schema: Mapping[str, str]) -> pa.Table:

@@ -189,9 +189,10 @@ def test_an_engine_that_does_not_boost_is_told() -> None:
 # ── the parts of rows that were not drawn ─────────────────────────────────────────────────────────────
 
 
-def parted(model: Any, task: Task, key: list[str], target: str = "sure") -> tuple[Any, Any]:
+def parted(model: Any, task: Task, key: list[str], target: str = "sure", table: Any = None) -> tuple[Any, Any]:
     """The drawn rows with their parts, and the rest with theirs."""
-    table = rows().append_column("_target", rows()[target])
+    table = rows() if table is None else table
+    table = table.append_column("_target", table[target])
     if model.prediction_time is None:
         table = table.set_column(1, "_t", pa.nulls(ROWS, INSTANT))
     third = np.arange(ROWS) % 3 == 0
@@ -229,6 +230,18 @@ def test_a_group_with_a_drawn_test_row_is_not_in_the_training() -> None:
     assert 0 < len(tested) < 40 and not tested & set(shops[parts == "train, not drawn"])
     assert set(shops[parts == "test, not drawn"]) == tested
     assert {"train, not drawn"} < set(parts)
+
+
+@pytest.mark.parametrize("settings", [{}, {"prediction_time": None, "test": 0.3}], ids=["by time", "at random"])
+def test_a_row_without_a_group_is_a_group_of_its_own(settings: dict[str, Any]) -> None:
+    some = [None if n % 40 < 20 else f"shop {n % 40}" for n in range(ROWS)]
+    table = rows().set_column(5, "_group", pa.array(some))
+    drawn, rest = parted(model(groups="shop", **settings), "binary", ["id"], table=table)
+    (own, known), (shops, parts) = columns(drawn, "_group", "_split"), columns(rest, "_group", "_split")
+    alone = np.equal(own, None)
+    assert {"train", "test"} <= set(known[alone])
+    assert "train, not drawn" in set(parts[np.equal(shops, None)])
+    assert "test, not drawn" not in set(parts[np.equal(shops, None)])
 
 
 @pytest.mark.parametrize("key", ["id", "_group"])

@@ -161,10 +161,10 @@ def parity(
     """
     with opened(directory, profile, branch) as project:
         sampled = sample or WATCHED
-        reports = project.watch_parity(name, sampled, every) if watch else project.parity(name, sample)
+        watched = ([report] for report in project.watch_parity(name, sampled, every)) if watch else None
         ok = True
-        for report in reports:
-            output(json).parity(report)
-            ok = ok and report.ok
+        for reports in watched or [project.parity(name, sample)]:
+            output(json).parity(reports)
+            ok = ok and all(report.ok for report in reports)
     if not ok:
         raise typer.Exit(FAILED)

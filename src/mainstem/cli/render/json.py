@@ -91,8 +91,8 @@ class JsonOutput:
     def table(self, table: pa.Table, limit: int) -> None:
         _print({"columns": table.column_names, "rows": table.slice(0, limit).to_pylist(), "total": table.num_rows})
 
-    def parity(self, report: Parity) -> None:
-        _print({"ok": report.ok, "report": report})
+    def parity(self, reports: Sequence[Parity]) -> None:
+        _print({"ok": all(report.ok for report in reports), "reports": list(reports)})
 
     def compared(self, found: Sequence[Comparison]) -> None:
         _print(list(found))

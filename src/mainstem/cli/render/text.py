@@ -121,8 +121,8 @@ class TextOutput:
         if table.num_rows > limit:
             self._show(f"the first {count(limit)} of {count(table.num_rows)} rows")
 
-    def parity(self, report: Parity) -> None:
-        self._show(*map(escape, report.lines()))
+    def parity(self, reports: Sequence[Parity]) -> None:
+        self._show(*(escape(line) for report in reports for line in report.lines()))
 
     def histories(self, found: Sequence[MonitorHistory], limit: int) -> None:
         self._show(*monitors.histories(found, limit))

@@ -67,7 +67,8 @@ def _sides(
 
 
 def _tested(rows: ibis.Table, identity: Sequence[str], prepared: Prepared, opened: Session) -> tuple[ibis.Table, Any]:
-    """Return the rows, and which of them have the group or key of a drawn test row."""
+    """Return the rows, and which of them have the group or key of a drawn test row. A row without a group is a group of
+    its own, so it has none of a drawn row."""
     import pyarrow.compute as pc
 
     if not identity:
@@ -77,6 +78,7 @@ def _tested(rows: ibis.Table, identity: Sequence[str], prepared: Prepared, opene
             hint="key= of the examples, groups= or split=",
         )
     tested = prepared.table.filter(pc.equal(prepared.table[SPLIT], "test")).select(list(identity))
+    tested = tested.drop_null() if identity == [GROUP] else tested
     names = [f"{_TESTED}_{n}" for n in range(len(identity))]
     distinct = tested.group_by(list(identity)).aggregate([]).select(list(identity)).rename_columns(names)
     distinct = distinct.append_column(_TESTED, pa.array([True] * len(distinct), pa.bool_()))

@@ -61,7 +61,7 @@ def plain_feature(feature: FeatureUse, names: Mapping[Node, str]) -> str:
         case AllColumns():
             return "all columns"
         case OnDemand():
-            return canonical({name: repr(value) for name, value in feature.features.items()})
+            return canonical({name: canonical(value) for name, value in feature.features.items()})
     return str(feature)
 
 
