@@ -251,6 +251,31 @@ def test_a_champion_whose_features_mean_something_else_now_is_told(root):
     assert said == ["scored by late-1; wx.wind_6h changed since it was trained"]
 
 
+def test_features_of_another_definition_make_the_scores_due(root):
+    """The features computed on demand count as those of views do, and what only the training reads does not."""
+
+    def late(factor, **settings):
+        declared = nodes()
+        far = ms.on_demand(far=_.distance * factor)
+        given = {"target": _.late, "features": ["distance", far], "candidates": ["linear"], **settings}
+        model = ms.model(declared["flights"], prediction_time=_.scheduled_at - ibis.interval(minutes=30), **given)
+        scored = ms.score(declared["flights"], model)
+        return {**declared, "late": model, "arrivals": ms.endpoint(model), "scored": scored}
+
+    with opened(root, late(2)) as project:
+        project.run()
+        project.promote("late")
+        project.run()
+    with opened(root, late(2, metric="brier")) as project:
+        assert [step.node for step in project.plan().steps] == ["late"]
+    with opened(root, late(3)) as project:
+        due = {step.node: step.reason for step in project.plan().steps}
+        assert due["scored"] == "features of late are defined otherwise now"
+        said = [step.message for step in project.run().steps if step.node == "scored"]
+        assert said == ["scored by late-1; far changed since it was trained"]
+        assert not project.plan()
+
+
 def test_a_champion_that_learned_numbers_where_texts_are_now_does_not_block_its_challenger(root):
     with opened(root) as project:
         project.run()

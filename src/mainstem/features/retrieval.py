@@ -22,7 +22,7 @@ from mainstem.features.rowwise.on_demand import RowFunction, compile_on_demand
 from mainstem.features.views.compile import compile_view
 from mainstem.features.views.using import earlier, lookups
 from mainstem.features.views.view import CompiledView, Lookup
-from mainstem.graph.fingerprint import digest
+from mainstem.graph.fingerprint import digest, of_expression
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.engineering import only_for_holidays
 from mainstem.nodes.expressions import names_in, resolve_column
@@ -43,11 +43,21 @@ class Computation:
     inputs: Mapping[str, str]
 
     @cached_property
+    def resolved(self) -> Mapping[str, ibis.Value]:
+        """The features over a table of the columns that they read."""
+        row = ibis.table(self.inputs, name="row")
+        return {name: resolve_column(row, value) for name, value in self.node.features.items()}
+
+    @cached_property
     def reads(self) -> frozenset[str]:
         """The columns that the features read, also those of Python functions."""
-        row = ibis.table(self.inputs, name="row")
-        resolved = [resolve_column(row, value) for value in self.node.features.values()]
-        return frozenset(found.name for each in resolved for found in each.op().find(ops.Field))
+        return frozenset(found.name for each in self.resolved.values() for found in each.op().find(ops.Field))
+
+    @cached_property
+    def meanings(self) -> Mapping[str, str]:
+        """A hash of each feature's definition. Other columns that the features could read do not count."""
+        row = ibis.table({name: kind for name, kind in self.inputs.items() if name in self.reads}, name="row")
+        return {name: of_expression(resolve_column(row, value)) for name, value in self.node.features.items()}
 
     @cached_property
     def function(self) -> RowFunction:
@@ -92,9 +102,13 @@ _RETRIEVALS: WeakKeyDictionary[Graph, dict[str, Retrieval]] = WeakKeyDictionary(
 
 
 def meanings(graph: Graph, model: str) -> dict[str, str]:
-    """Return a hash of the definition of each feature that a model looks up, with its source's, by `view.feature`."""
-    views = {lookup.view.name: lookup.view for lookup in retrieval_of(graph, model).lookups}
-    return {
+    """Return a hash of the definition of each feature: of one that a model looks up, with its source's, by
+    `view.feature`, and of one that is computed on demand by its name."""
+    retrieval = retrieval_of(graph, model)
+    views = {lookup.view.name: lookup.view for lookup in retrieval.lookups}
+    computed = (action.meanings for action in retrieval.actions if isinstance(action, Computation))
+    found = {name: meaning for each in computed for name, meaning in each.items()}
+    return found | {
         f"{view.name}.{feature.name}": digest(view.meaning(feature), graph[view.source].fingerprint)
         for view in views.values()
         for feature in view.features

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import ibis
 import pyarrow as pa
@@ -13,7 +13,8 @@ import pyarrow as pa
 from mainstem.errors import NotFound
 from mainstem.features.dataset import with_features
 from mainstem.features.forecasts import forecast_of
-from mainstem.features.retrieval import retrieval_of
+from mainstem.features.retrieval import meanings, retrieval_of
+from mainstem.graph.fingerprint import canonical, digest
 from mainstem.graph.lineage import leaves
 from mainstem.graph.named import named
 from mainstem.models.artifact.manifest import Manifest
@@ -28,7 +29,7 @@ from mainstem.nodes.forecasts import FOR, HORIZON
 from mainstem.nodes.hidden import T
 from mainstem.nodes.instants import INSTANT
 from mainstem.nodes.records import InputColumn, ModelVersion, Release
-from mainstem.nodes.scores import AT, LABEL, MADE_BY, SCORE, SCORES, VERSION
+from mainstem.nodes.scores import AT, FEATURES, LABEL, MADE_BY, SCORE, SCORES, VERSION
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
 from mainstem.ports import Artifacts, DataFile, Distributed, ReplaceAll, Session, Target
@@ -160,8 +161,10 @@ def _without(context: Context, name: str, why: str) -> StepResult:
 
 def _stored(context: Context, name: str, files: tuple[DataFile, ...], made_by: str, told: str) -> StepResult:
     base, target = context.release.tables.get(name), _target(context, name)
+    model = context.graph.name_of(cast("Score", context.graph[name].node).model)
+    properties = {MADE_BY: made_by, FEATURES: digest(canonical(meanings(context.graph, model)))}
     snapshot = context.lake.commit(
-        name, target, files, base=base, run=context.run, change=ReplaceAll(), properties={MADE_BY: made_by}
+        name, target, files, base=base, run=context.run, change=ReplaceAll(), properties=properties
     )
     count = sum(file.rows for file in files)
     return StepResult(tables={name: snapshot}, rows_in=count, published=count, message=told)

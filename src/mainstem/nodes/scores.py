@@ -20,6 +20,9 @@ LABEL, SCORES = "label", "scores"
 MADE_BY = "mainstem.version"
 """The snapshot property with the id of the version that scored the rows."""
 
+FEATURES = "mainstem.features"
+"""The snapshot property with a hash of the definitions of the features that the rows were scored by."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Score(Node):

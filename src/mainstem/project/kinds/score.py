@@ -17,7 +17,7 @@ from mainstem.nodes.hidden import visible
 from mainstem.nodes.instants import INSTANT
 from mainstem.nodes.models import WIDE, Model, Task
 from mainstem.nodes.outcomes import condition_of
-from mainstem.nodes.scores import AT, LABEL, MADE_BY, SCORE, SCORES, VERSION, Score
+from mainstem.nodes.scores import AT, FEATURES, LABEL, MADE_BY, SCORE, SCORES, VERSION, Score
 from mainstem.planning.kinds import Due, due
 from mainstem.planning.outlook import Outlook, Reason
 from mainstem.project.kinds.base import NodeKind
@@ -89,7 +89,14 @@ def _reason(name: str, node: Score, outlook: Outlook) -> Reason | None:
         if not made:
             return Reason(f"{id} can score")
         return Reason(f"{id} is the champion now, not {made}" if by else f"{id} is newer than {made}")
-    return outlook.unmade(name, "never scored") or outlook.inputs(name, "score")
+    if reason := outlook.unmade(name, "never scored") or outlook.inputs(name, "score"):
+        return reason
+    from mainstem.features.retrieval import meanings
+
+    features = None if held is None else held.properties.get(FEATURES)
+    if features is not None and features != digest(canonical(meanings(outlook.graph, model))):
+        return Reason(f"features of {model} are defined otherwise now")
+    return None
 
 
 def _task(model: Definition, scope: Scope) -> Task | None:
