@@ -128,6 +128,7 @@ def test_an_estimator_that_takes_weights_by_its_parts_is_a_candidate(worlds):
     ("asked", "task", "what"),
     [
         (Ridge(), "binary", "Ridge does not learn the task 'binary'"),
+        (Ridge(), "quantile", "Ridge does not learn the task 'quantile'"),
         (LogisticRegression(), "regression", "LogisticRegression does not learn the task 'regression'"),
         (LinearSVC(), "binary", "LinearSVC gives no probabilities"),
         (SVC(), "multiclass", "SVC gives no probabilities"),

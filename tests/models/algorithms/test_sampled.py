@@ -14,6 +14,7 @@ from mainstem.errors import DefinitionError, RunFailed, UnknownName
 from mainstem.models.algorithms import algorithm, candidate
 from mainstem.models.algorithms.sampled import Corrected, fit, sampled
 from mainstem.models.artifact import export, gate
+from mainstem.models.data.rows import Examples, Rows
 from mainstem.models.evaluation.comparison import compare
 from mainstem.models.metrics import METRICS, metric
 from mainstem.models.search.calibration import Calibrated
@@ -200,3 +201,39 @@ def test_a_sampling_that_does_not_fit_is_refused_when_the_project_loads(options,
 def test_a_change_of_the_sampling_is_a_change_of_the_model_and_none_keeps_its_fingerprint():
     made = [resolve(nodes_of(**each), {})["risk"].fingerprint for each in ({}, {"max_rows": 50}, {"max_rows": None})]
     assert made[0] == made[2] != made[1]
+
+
+@pytest.mark.parametrize("name", ["lightgbm", "xgboost", "hist_boosting"])
+def test_boosted_trees_do_not_stop_at_once_where_the_latest_rows_count_most(name):
+    """All but the latest rows have weights near 0, and a fit takes its settings to be for weights of mean 1."""
+    chance = np.random.default_rng(0)
+    x = chance.normal(size=(4_000, 3))
+    y = x[:, 0] * 2 + np.abs(x[:, 1]) + chance.normal(0, 0.3, 4_000)
+    times = np.arange(4_000, dtype=np.int64) * 3_600_000_000
+    rows = Rows(x, np.empty((4_000, 0), object))
+    recent = Examples(rows, y, times, "regression", sampling=Sampling(half_life="7d"))
+    plain = Examples(rows, y, times, "regression")
+    found, usual = (fit(algorithm(name), each) for each in (recent, plain))
+    late = Rows(x[-400:], np.empty((400, 0), object))
+    assert found.settings["rounds"] > 20
+    errors = [float(np.sqrt(np.mean((each.scores(late) - y[-400:]) ** 2))) for each in (found, usual)]
+    assert errors[0] < 2 * errors[1]
+
+
+def test_a_budget_keeps_a_row_of_each_class():
+    y = np.zeros(4_000, np.int64)
+    y[[7, 1_900]] = 1
+    rows = Rows(np.zeros((4_000, 1)), np.empty((4_000, 0), object))
+    given = Examples(rows, y, np.arange(4_000), "binary", sampling=Sampling(max_rows=100))
+    assert 1 in sampled(given)[0].y
+
+
+def test_rows_of_weight_0_do_not_choose_a_strength():
+    chance = np.random.default_rng(0)
+    x = chance.normal(size=(1_000, 3))
+    y = (x[:, 0] + 0.5 * x[:, 1] + chance.logistic(0, 0.5, 1_000) > 0).astype(np.int64)
+    counts = np.arange(1_000) % 4 == 0
+    y[~counts] = chance.integers(0, 2, int((~counts).sum()))
+    none = np.empty((1_000, 0), object)
+    weighed = Examples(Rows(x, none), y, np.zeros(1_000, np.int64), "binary", weights=4.0 * counts)
+    assert fit(algorithm("elastic_net"), weighed).settings["alpha"] < 0.05

@@ -60,6 +60,11 @@ def test_integers_and_decimals_are_values():
     assert labels(pa.array([Decimal("1.25"), None, Decimal("2")]), "regression").y.tolist() == [1.25, 2.0]
 
 
+def test_an_integer_that_no_float_has_is_the_nearest_one():
+    target = pa.chunked_array([[2**60 + 1, 2**61, 5]])
+    assert labels(target, "regression").y.tolist() == [float(2**60), float(2**61), 5.0]
+
+
 def test_classes_are_sorted_texts():
     found = labels(pa.array(["b", "ä", "a", None, "b"]), "multiclass")
     assert found.classes == ("a", "b", "ä") and found.y.tolist() == [1, 2, 0, 1]

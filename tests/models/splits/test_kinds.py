@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -132,3 +134,14 @@ def test_other_values_are_refused(values, got):
     with pytest.raises(ModelError, match="does not name parts") as error:
         splits.given(values)
     assert error.value.got == got
+
+
+def test_folds_may_be_whole_floats_as_beside_missing_values():
+    """Frames turn a column of whole numbers into floats where one is missing."""
+    whole = splits.given([1, 2, 3, None, 1])
+    for other in ([1.0, 2.0, 3.0, float("nan"), 1.0], [Decimal("1.0"), Decimal(2), Decimal(3), None, Decimal(1)]):
+        assert splits.given(other).folds.tolist() == whole.folds.tolist() == [0, 1, 2, -1, 0]
+    with pytest.raises(ModelError, match="does not name parts"):
+        splits.given([1.5, 2.0, 3.0])
+    with pytest.raises(ModelError, match="does not name parts"):
+        splits.given([0.0, 1.0])

@@ -138,7 +138,10 @@ def _loss(model: Any, matrix: Wide, examples: Examples) -> float:
     place = np.searchsorted(model.classes_, examples.y)
     seen = np.isin(examples.y, model.classes_)
     chances = model.predict_proba(matrix)[np.flatnonzero(seen), place[seen]]
-    return float(-np.log(np.maximum(chances, 1e-12)).mean()) if len(chances) else 0.0
+    weights = None if examples.weights is None else examples.weights[seen]
+    if not len(chances) or (weights is not None and not weights.any()):
+        return 0.0
+    return float(np.average(-np.log(np.maximum(chances, 1e-12)), weights=weights))
 
 
 elastic_net = maker(ElasticNet)

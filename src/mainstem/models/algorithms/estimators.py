@@ -199,6 +199,11 @@ class SklearnEstimator:
 
     def check(self, task: Task) -> None:
         """Refuse an estimator that does not learn the task. Raises `DefinitionError`."""
+        if task == "quantile":
+            raise DefinitionError(
+                f"{self.label} does not learn the task 'quantile'",
+                expected='an algorithm that learns all quantiles, such as "lightgbm"',
+            )
         base = libraries.sklearn("base")
         fits = base.is_classifier(self.estimator) if task in CLASSES else base.is_regressor(self.estimator)
         if not fits:

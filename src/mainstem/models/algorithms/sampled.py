@@ -17,6 +17,7 @@ from mainstem.models.algorithms.base import Algorithm, Estimator, Settings, work
 from mainstem.models.data.rows import Examples, Rows, Scores, Weigh
 from mainstem.models.graphs.builder import Builder
 from mainstem.models.splits.parts import dealt
+from mainstem.nodes.models import CLASSES
 from mainstem.nodes.sampling import Sampling
 
 Factors = NDArray[np.float64]
@@ -28,7 +29,7 @@ def fit(algorithm: Algorithm, examples: Examples, settings: Settings | None = No
     One that is made of others fits these. One that is fixed learns nothing from rows: nothing is corrected back.
     """
     if not examples.sampling or takes_all(algorithm):
-        return algorithm.fit(examples, settings)
+        return algorithm.fit(examples.evened(), settings)
     learned, factors = sampled(examples)
     found = algorithm.fit(learned, settings)
     return found if factors is None else Corrected(found, factors, examples.task == "multiclass")
@@ -109,7 +110,11 @@ def _budgeted(examples: Examples, asked: Sampling) -> Examples:
         return examples
     if examples.queries is not None:
         return examples.take(examples.some(asked.max_rows, examples.seed))
-    return examples.take(np.flatnonzero(dealt(examples.y, examples.seed) < asked.max_rows / len(examples)))
+    drawn = dealt(examples.y, examples.seed) < asked.max_rows / len(examples)
+    if examples.task in CLASSES:  # a class of few rows may have none among the drawn ones
+        classes, first = np.unique(examples.y, return_index=True)
+        drawn[first[~np.isin(classes, examples.y[drawn])]] = True
+    return examples.take(np.flatnonzero(drawn))
 
 
 def _resampled(examples: Examples, asked: Sampling) -> Examples:

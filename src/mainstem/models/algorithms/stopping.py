@@ -29,6 +29,8 @@ def watching(examples: Examples, share: float, fewest: int = FEWEST_WATCHED) -> 
     if len(_once(examples)) * share < fewest:
         return None
     early, late = latest_part(examples, share)
+    if not (_count(early) and _count(late)):
+        return None
     return (early, late) if len(np.unique(early.y)) > 1 and _tells(early, late) else None
 
 
@@ -41,7 +43,12 @@ def latest_part(examples: Examples, share: float) -> tuple[Examples, Examples]:
         found = splits.by_group(examples.groups, share, examples.seed)
     else:
         found = splits.stratified(examples.y, share, examples.seed)
-    return examples.take(found.train), examples.take(found.test)
+    return examples.take(found.train).evened(), examples.take(found.test).evened()
+
+
+def _count(examples: Examples) -> bool:
+    """Return whether any row counts: weights that halve in a short time are 0 for all but the latest rows."""
+    return examples.weights is None or bool(examples.weights.any())
 
 
 def _tells(early: Examples, late: Examples) -> bool:

@@ -160,7 +160,7 @@ def _numbers(target: Any) -> NDArray[np.float64]:
 
     if pa.types.is_boolean(target.type):
         target = target.cast(pa.int8())
-    return np.asarray(_one_chunk(target).cast(pa.float64()).to_numpy(zero_copy_only=False), float)
+    return np.asarray(_one_chunk(target).cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), float)
 
 
 def _classes(target: Any, task: Task) -> tuple[NDArray[np.int64], tuple[str, ...]]:

@@ -129,6 +129,11 @@ class Examples:
             beyond=None,
         )
 
+    def evened(self) -> Examples:
+        """Return the rows with weights of mean 1, which fits take their other settings to be for."""
+        mean = 1.0 if self.weights is None else float(self.weights.mean())
+        return self if mean in (0.0, 1.0) or self.weights is None else replace(self, weights=self.weights / mean)
+
     def constraints(self, origins: Sequence[int]) -> list[int]:
         """Return the monotone constraint of each matrix column, given the input that it rises with: 1, −1 or 0. A
         negative one is no input."""

@@ -310,6 +310,8 @@ def _ranked(scores: Mapping[str, Sequence[float]], folds: Sequence[Fold], judge:
         raise ModelError(
             f"{judge.name} is undefined in every fold",
             got=", ".join(f"{name}: {list(each)}" for name, each in scores.items()),
-            hint="fewer folds, or another metric",
+            hint="candidates that predict only values above 0, or another metric"
+            if judge.name == "poisson_deviance"
+            else "fewer folds, or another metric",
         )
     return sorted(found, key=lambda name: (-len(scores[name]), -judge.sign * found[name]))

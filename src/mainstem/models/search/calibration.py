@@ -48,6 +48,8 @@ class Isotonic:
 
     @classmethod
     def fit(cls, y: NDArray[Any], scores: Scores, weights: Weights = None) -> Isotonic | None:
+        if weights is not None:
+            y, scores, weights = y[weights > 0], scores[weights > 0], weights[weights > 0]
         regression = libraries.sklearn("isotonic").IsotonicRegression(out_of_bounds="clip")
         found = regression.fit_transform(scores, y, sample_weight=weights)
         blocks, of_row = np.unique(found, return_inverse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any
 
@@ -46,13 +47,22 @@ def given(values: Sequence[Any]) -> Given:
     spellings. Whole numbers or other texts name folds. A row with null is in no part. Raises `ModelError` for other
     values, for texts that are almost the name of a part, and for the numbers 0 and 1, which may mean either.
     """
-    column = np.array(list(values), object)
+    column = np.array([_whole(value) for value in values], object)
     distinct = sorted({value for value in column if value is not None}, key=lambda value: (str(type(value)), value))
     parts = {value: part for value in distinct if (part := part_of(value)) is not None}
     if parts:
         unknown = [value for value in distinct if value not in parts]
         return _named(np.array([parts.get(value) for value in column], object), unknown)
     return _folds(column, distinct)
+
+
+def _whole(value: Any) -> Any:
+    """Return a whole number that came as a float or a decimal, as beside missing values; None for NaN."""
+    if not isinstance(value, (float, Decimal)):
+        return value
+    if value != value:
+        return None
+    return int(value) if value % 1 == 0 else value
 
 
 def part_of(value: Any) -> str | None:

@@ -66,7 +66,7 @@ class Reading:
     def _weights(self, table: pa.Table, y: Any) -> Any:
         weights = np.ones(len(y))
         if self.mean is not None:
-            weights = np.asarray(table[WEIGHT].cast(pa.float64()).to_numpy(), float) / self.mean
+            weights = np.asarray(table[WEIGHT].cast(pa.float64(), safe=False).to_numpy(), float) / self.mean
         labels = y.astype(np.int64) if self.classes else y
         times = np.asarray(table[T].cast(pa.int64()).fill_null(0).to_numpy(), np.int64)
         for weigh, mean in self.weighs:

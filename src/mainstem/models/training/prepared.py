@@ -214,7 +214,7 @@ def _weights(model: Model, table: pa.Table, known: NDArray[np.intp]) -> NDArray[
 
     if model.weight is None:
         return None
-    found = np.asarray(table[WEIGHT].cast(pa.float64()).to_numpy(), float)[known]
+    found = np.asarray(table[WEIGHT].cast(pa.float64(), safe=False).to_numpy(), float)[known]
     wrong = ~(np.isfinite(found) & (found >= 0))
     if wrong.any() or not found.any():
         raise ModelError(

@@ -288,7 +288,7 @@ def _labels(rows: pa.Table, version: ModelVersion) -> NDArray[np.float64]:
     if task not in CLASSES:
         target = rows[TARGET]
         target = target.cast(pa.int8()) if pa.types.is_boolean(target.type) else target
-        values = np.asarray(target.cast(pa.float64()).to_numpy(), float)
+        values = np.asarray(target.cast(pa.float64(), safe=False).to_numpy(), float)
         if task == "ranking":
             return np.column_stack([values, _codes(rows[QUERY])])
         return packed(values, [level_of(name) for name in version.classes]) if task == "quantile" else values
