@@ -124,6 +124,12 @@ class Model(Node):
 
 def _trials_or_duration(name: str, value: Any) -> None:
     """Require the budget of a search: a number of trials, or a duration."""
+    if isinstance(value, str) and value.strip().isdigit():
+        raise refused(
+            f"`{name}` has an invalid value",
+            value,
+            f'{name}={value.strip()} trials, or a time, {name}="{value.strip()}min"',
+        )
     if isinstance(value, str):
         positive_duration(name, value)
     elif isinstance(value, bool) or not isinstance(value, int) or value < 1:

@@ -124,13 +124,15 @@ class RowSchema:
             what, type = f"the field {name!r} must not be null", self.columns[name]
             return self._error(what, f"{place}.{name}", got="null", expected=type)
         unknown = [other for other in row if other not in self.columns and other not in self.optional]
-        near = close_matches(name, unknown)
+        near = (close_matches(name, unknown) or "").removeprefix("did you mean ").removesuffix("?")
         return self._error(
             f"the field {name!r} is missing",
             place,
             got=f"the fields {brief(', '.join(islice(row, MOST_NAMES)), 1_000)}" if row else "an empty object",
             expected=f"{name!r}: {self.columns[name]}",
-            hint=near or (None if name in self.required else "send null if it is not known"),
+            hint=f"there is no field {near}: write {name!r}"
+            if near
+            else (None if name in self.required else "send null if it is not known"),
         )
 
     def _error(self, what: str, place: str, *, hint: str | None = None, **more: str | None) -> RequestError:

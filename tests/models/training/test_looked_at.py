@@ -7,7 +7,8 @@ import pytest
 
 import mainstem as ms
 import mainstem.testing
-from mainstem.models.versions.report import text
+from mainstem.models.versions.report import interval, text
+from mainstem.nodes.records import Measure
 
 NOISE = [f"a{number:02}" for number in range(33)]
 
@@ -60,3 +61,18 @@ def test_the_headline_has_the_digits_of_the_table(trained):
     headline = report.html().split('class="facts')[1].split("</section>")[0]
     assert first["value"] > 1_000 and f"<strong>{first['value']:,.0f}</strong>" in headline
     assert f"({first['low']:,.0f}–{first['high']:,.0f})" in headline and "e+" not in headline
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ((0.501, 0.472, 0.529), "0.501 (0.472–0.529)"),
+        ((9.6e-6, 9.1e-6, 1.02e-5), "0.0000096 (0.0000091–0.0000102)"),
+        ((0.0012, -0.003, 0.0041), "0.00120 (-0.00300–0.00410)"),
+        ((-1e-17, 0.0, -2e-15), "0.000 (0.000–0.000)"),
+        ((-0.00004, -0.0002, 0.0132), "0.000 (0.000–0.013)"),
+        ((50_547.2, 49_000.0, 52_000.0), "50,547 (49,000–52,000)"),
+    ],
+)
+def test_an_interval_has_the_digits_that_tell_it_from_zero(found, said):
+    assert interval(Measure(*found, 10)) == said

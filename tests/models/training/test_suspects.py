@@ -88,6 +88,16 @@ def test_what_tells_a_group_is_judged_on_other_groups():
     assert named(replace(examples("binary", sick + 1, sick), groups=patient))["disguised"] == 1.0
 
 
+def test_rows_in_an_order_that_alternates_are_divided_at_random():
+    """The rare classes have the even numbers, so that every other row has none of them."""
+    rng = np.random.default_rng(7)
+    x = rng.random(600)
+    y = (x > 0.65).astype(int)
+    y[np.arange(0, 60, 2)] = 2
+    found = named(examples("multiclass", x, y))
+    assert found["disguised"] < 0.9
+
+
 def test_a_sample_of_a_long_table_tells_a_leak(monkeypatch):
     monkeypatch.setattr(suspects, "MOST_ROWS", 1_000)
     delay = np.random.default_rng(0).normal(0, 30, 4_000)

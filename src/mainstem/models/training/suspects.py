@@ -43,13 +43,14 @@ def refuse(train: Examples, inputs: Sequence[InputColumn], assumed: Mapping[str,
 def strengths(
     train: Examples, asked: Sequence[InputColumn], inputs: Sequence[InputColumn]
 ) -> Iterator[tuple[str, float]]:
-    """Yield how well each input alone predicts: the mean target per bin on every other row ranks the
-    remaining rows. Rows of a group stay together: what tells the group would tell the target of its other rows."""
+    """Yield how well each input alone predicts: the mean target per bin on half of the rows ranks the other half. Each
+    class of several rows is in both. Rows of a group stay together: what tells the group would tell the target of its
+    other rows."""
     if len(train) < FEWEST_ROWS:
         return
     train = train.take(train.some(MOST_ROWS, train.seed)) if len(train) > MOST_ROWS else train
-    place = np.arange(len(train)) if train.groups is None else np.unique(train.groups, return_inverse=True)[1]
-    fitted, judged = np.flatnonzero(place % 2 == 0), np.flatnonzero(place % 2 == 1)
+    first = _half(train)
+    fitted, judged = np.flatnonzero(first), np.flatnonzero(~first)
     if not len(judged):
         return
     targets, wanted = train.targets, {column.name for column in asked}
@@ -57,6 +58,19 @@ def strengths(
         if name in wanted:
             means = _means(codes[fitted], targets[fitted], int(codes.max()) + 1)
             yield name, _strength(train.task, train.y[judged], means[codes[judged]])
+
+
+def _half(train: Examples) -> NDArray[np.bool_]:
+    """Return which rows are in the first half, drawn by the seed: in a fixed order they may alternate."""
+    random = np.random.default_rng(train.seed)
+    if train.groups is not None:
+        groups, place = np.unique(train.groups, return_inverse=True)
+        return np.asarray(random.permutation(len(groups))[place] % 2 == 0)
+    order, first = random.permutation(len(train)), np.zeros(len(train), bool)
+    kinds = train.y[order] if train.task in CLASSES else np.zeros(len(train), np.int64)
+    for kind in np.unique(kinds):
+        first[order[kinds == kind][::2]] = True
+    return first
 
 
 def _coded(train: Examples, inputs: Sequence[InputColumn], fitted: NDArray[np.intp]) -> Iterator[tuple[str, Codes]]:

@@ -56,10 +56,8 @@ class Evidence:
         return self.gain.low > 0
 
     def __str__(self) -> str:
-        return (
-            f"{spoken(self.metric)} {self.champion.value:.3f} → {self.challenger.value:.3f}, "
-            f"gain {interval(self.gain)} on {self.gain.rows:,} rows"
-        )
+        values = (interval(each).split(" (")[0] for each in (self.champion, self.challenger))
+        return f"{spoken(self.metric)} {' → '.join(values)}, gain {interval(self.gain)} on {self.gain.rows:,} rows"
 
 
 def compare(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -89,9 +90,14 @@ def spoken(metric: str) -> str:
 
 
 def interval(measure: Measure) -> str:
-    """Return an interval: `0.501 (0.472–0.529)`."""
+    """Return an interval: `0.501 (0.472–0.529)`. Small ones have three significant digits: `0.0000104 (…)`."""
+    found = (measure.value, measure.low, measure.high)
+    scale = max(map(abs, found))
     digits = 3 if abs(measure.value) < 10 else 1 if abs(measure.value) < 1_000 else 0
-    value, low, high = (f"{each:,.{digits}f}" for each in (measure.value, measure.low, measure.high))
+    if 1e-12 < scale < 0.01:
+        digits = 2 - math.floor(math.log10(scale))
+    # A value that is rounded to 0 has no sign.
+    value, low, high = (f"{round(each, digits) + 0.0:,.{digits}f}" for each in found)
     return f"{value} ({low}–{high})"
 
 
