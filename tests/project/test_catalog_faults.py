@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -94,6 +96,20 @@ def test_a_catalog_that_lost_commits_learns_them_from_the_lake(root: Path, how: 
     with opened(root) as project:
         project.run(forward=True)
     assert ids(root) == [[1, 2, 3]] * 3 + [[3]] and not caplog.text
+
+
+@pytest.mark.parametrize("how", ["gone", "earlier"])
+def test_gc_deletes_nothing_that_a_catalog_lost(root: Path, how: str) -> None:
+    lake = root / ".mainstem" / "lake"
+    (lake / "catalog.db").unlink()
+    if how == "earlier":
+        shutil.copy(root / "earlier.db", lake / "catalog.db")
+    long_ago = time.time() - 3 * 86_400
+    for path in [*(lake / "tables").rglob("*"), lake / "tables"]:
+        os.utime(path, (long_ago, long_ago))
+    with opened(root) as project:
+        assert project.gc().files == 0
+    assert ids(root) == [[1, 2]] * 3 + [[2]]
 
 
 def test_metadata_that_is_damaged_is_left_out(root: Path, caplog: Any) -> None:

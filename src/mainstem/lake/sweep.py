@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mainstem.lake.catalog import change, drop, folder
@@ -13,6 +14,7 @@ from mainstem.lake.failures import explained
 from mainstem.lake.files import LakeFiles
 from mainstem.lake.manifests import data_files, manifests
 from mainstem.lake.places.base import Place, relative
+from mainstem.lake.recovery import load
 from mainstem.ports import Snapshot, Sweep
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ def sweep_lake(
 ) -> Sweep:
     """Sweep every table. With `whole` a table of which nothing is kept or held goes with all of its files."""
     with explained(place.where):
+        _mend(catalog, place, keep)
         tables = [identifier[-1] for identifier in catalog.list_tables(NAMESPACE)]
         shown = catalog.offered()
 
@@ -53,6 +56,22 @@ def sweep_lake(
         stale = [entry.size for entry in place.tidy(before) if entry.name.endswith(DATA)]
     found.append(Sweep(len(stale), sum(stale)))
     return Sweep(sum(each.files for each in found), sum(each.bytes for each in found))
+
+
+def _mend(catalog: LakeCatalog, place: Place, keep: Sequence[Snapshot]) -> None:
+    """Point the catalog at metadata that has the kept snapshots. It may have been lost, or restored from an earlier
+    backup: what it does not know would count as files that nothing refers to."""
+    from pyiceberg.exceptions import NoSuchTableError
+
+    wanted: dict[str, set[int]] = {}
+    for snapshot in keep:
+        wanted.setdefault(snapshot.physical, set()).add(snapshot.id)
+    for physical, ids in wanted.items():
+        with suppress(NoSuchTableError):
+            table = load(catalog, (NAMESPACE, physical), place)
+            for id in ids:
+                if all(each.snapshot_id != id for each in table.metadata.snapshots):
+                    table = load(catalog, (NAMESPACE, physical), place, id)
 
 
 def _uncommitted(place: Place, tables: Collection[str], before: float) -> Iterator[Sweep]:
