@@ -77,6 +77,7 @@ SQL_OTHERS = [
     "SELECT shop FROM sales QUALIFY row_number() OVER (PARTITION BY shop ORDER BY price) = 1",
     "SELECT name, price FROM items LEFT JOIN sales USING (item)",
     "SELECT name, price FROM items FULL JOIN sales USING (item)",
+    "SELECT name, price FROM sales POSITIONAL JOIN items",
     "SELECT shop FROM sales UNION SELECT shop FROM sales",
     "SELECT shop FROM sales WHERE price > (SELECT avg(price) FROM sales)",
     "SELECT shop FROM sales WHERE item IN (SELECT item FROM items)",

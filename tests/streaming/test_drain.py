@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from msgspec import msgpack, structs
 
-from mainstem.errors import CheckFailed, StorageError
+import mainstem as ms
+from mainstem.errors import CheckFailed, SchemaError, StorageError
 from mainstem.logs.predictions import append, encode_block
 from mainstem.logs.records import Event, Prediction, decode_prediction, encode
 from mainstem.nodes.checks import between, not_null
@@ -411,6 +412,78 @@ def test_an_entry_that_came_in_again_is_not_lost_by_a_rollback(world: Any, world
     world.publish(tables=first)
     assert reingest(world).published == 1
     assert [row["_seq"] for row in world.rows("departures")] == [0, 1]
+
+
+def test_what_a_check_set_aside_is_not_lost_by_a_rollback(world: Any, worlds: Any) -> None:
+    redefined(world, checks=(between("dep_delay", -60, 600, severity="quarantine"),))
+    send(world, worlds, 0)
+    world.run(STREAM)
+    first = world.release.tables
+    send(world, worlds, 1)
+    send(world, worlds, 2, dep_delay=90_000.0)
+    world.run(STREAM)
+    world.run(STREAM)  # the log is trimmed
+    world.publish(tables=first)
+    send(world, worlds, 3)
+    world.run(STREAM)
+    assert stored(world) == [(0, "E0"), (1, "E1"), (3, "E3")]
+    assert [row["flight_id"] for row in world.rows("quarantine.departures")] == ["E2"]
+    world.publish(tables=first)
+    redefined(world, checks=())
+    reingest(world)
+    assert stored(world) == [(0, "E0"), (1, "E1"), (2, "E2"), (3, "E3")]
+
+
+@pytest.mark.parametrize(
+    ("column", "type", "value", "got"),
+    [("dep_delay", "int64", 12.5, "12.5 of type float64"), ("flight_id", "int64", 1.0, "E0 of type string")],
+)
+def test_a_type_that_stored_events_do_not_fit_is_refused(
+    world: Any, worlds: Any, column: str, type: str, value: float, got: str
+) -> None:
+    send(world, worlds, 0, dep_delay=value)
+    world.run(STREAM)
+    before = world.rows("departures")
+    redefined(
+        world,
+        schema={**world.graph["departures"].node.schema, column: type},
+        stored={**world.graph["departures"].schema, column: type},
+    )
+    with pytest.raises(SchemaError, match=f"stored values of '{column}' do not fit the new type") as refused:
+        world.run(STREAM)
+    assert got in str(refused.value.got) and world.rows("departures") == before
+
+
+def test_an_entry_that_comes_in_again_does_not_move_the_topic_back(world: Any, worlds: Any) -> None:
+    def event(offset: int, **more: Any) -> bytes:
+        row = worlds.departure(offset) | {"departed_at": micros_of(worlds.NOON)} | more
+        return encode(Event(micros_of(worlds.NOON), row, source=(0, offset)))
+
+    redefined(world, from_=ms.kafka("b:1", "t"))
+    with world.store.transaction() as writer:
+        writer.append("events/departures", [event(0), event(5, dep_delay="much"), event(99)])
+    world.run(STREAM)
+    redefined(world, stored={**world.graph["departures"].schema, "dep_delay": "string"})
+    reingest(world)
+    assert drain.topic_positions(world.release.tables["departures"], "t").offsets == {0: 100}
+
+
+def test_what_a_removed_feature_was_stays_in_the_predictions(
+    world: Any, worlds: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, declared = "airport__departures_1h", drain.prediction_schema
+    blocks(world, 0, 1, **{name: 7})
+    world.run(ENDPOINT)
+    first = world.release.tables
+    monkeypatch.setattr(drain, "prediction_schema", lambda *of: {k: v for k, v in declared(*of).items() if k != name})
+    blocks(world, 2, **{name: 8})  # of the old champion
+    world.run(ENDPOINT)
+    world.run(ENDPOINT)
+    monkeypatch.setattr(drain, "prediction_schema", declared)
+    world.publish(tables=first)
+    blocks(world, 3, **{name: 9})
+    world.run(ENDPOINT)
+    assert {row["_id"]: row[name] for row in world.rows("predictions.arrivals")} == {"p0": 7, "p1": 7, "p2": 8, "p3": 9}
 
 
 def blocks(world: Any, *numbers: int, **columns: Any) -> None:

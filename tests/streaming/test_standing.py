@@ -43,3 +43,9 @@ def test_rows_are_forgotten_by_arrival_and_time(store: Store) -> None:
     assert forget(store, "s", "at", 5, step=3) == 1
     assert forget(store, "s", "at", 7, step=3) == 0
     assert forget(store, "s", "at", 10, step=3) == 2
+
+
+def test_rows_of_before_the_time_column_was_renamed_are_forgotten_by_their_arrival(store: Store) -> None:
+    with store.transaction() as writer:
+        resolved(writer, "s", ["card"], [Event(10, {"card": "a", "old": 5}), Event(90, {"card": "b", "old": None})])
+    assert forget(store, "s", "at", 50, step=3) == 1

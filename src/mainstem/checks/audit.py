@@ -21,7 +21,7 @@ from mainstem.graph.lineage import leaves
 from mainstem.graph.named import named
 from mainstem.nodes.anomalies import Anomaly
 from mainstem.nodes.checks import Check, ForeignKey, Unique
-from mainstem.nodes.records import CheckResult, now
+from mainstem.nodes.records import CheckResult, Release, now
 from mainstem.nodes.tables import VALID_TO
 from mainstem.planning.execution import Context
 from mainstem.ports import DataFile, ReplaceAll, ReplaceFiles, Scan, Session, Snapshot, Target
@@ -104,15 +104,20 @@ def judge(context: Context, subject: Subject, snapshot: Snapshot) -> tuple[Check
 
 
 def keep_aside(
-    context: Context, name: str, files: Sequence[DataFile], *, replaced: Literal["all"] | frozenset[str] = "all"
+    context: Context,
+    name: str,
+    files: Sequence[DataFile],
+    *,
+    replaced: Literal["all"] | frozenset[str] = "all",
+    release: Release | None = None,
 ) -> dict[str, Snapshot]:
     """Commit the rows set aside, beside those already there except for the data files whose names are `replaced`.
 
-    Rows from before a change of the schema are written again, with null in columns that are new. Returns an empty
-    mapping where nothing changes.
+    Those already there are of the `release`, by default the one in the making. Rows from before a change of the schema
+    are written again, with null in columns that are new. Returns an empty mapping where nothing changes.
     """
     relation = QUARANTINE + name
-    base = context.release.tables.get(relation)
+    base = (release or context.release).tables.get(relation)
     if not files and base is None:
         return {}
     target = aside_of(context, name)

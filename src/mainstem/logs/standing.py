@@ -95,7 +95,8 @@ def erase(store: OnlineStore, stream: str, column: str, value: str) -> int:
 
 def _is_before(raw: bytes, time: str, instant: int) -> bool:
     standing = _decode(raw)
-    return bool(max(standing.arrived, standing.row[time]) < instant)
+    at = standing.row.get(time)  # a row of before the column was renamed has another time
+    return bool(max(standing.arrived, standing.arrived if at is None else at) < instant)
 
 
 def _name(row: dict[str, Any], key: Sequence[str]) -> bytes:

@@ -12,12 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import chain
+from typing import Any
 
 import ibis
 import msgspec
 import pyarrow as pa
 
-from mainstem.checks.audit import judge, keep_aside, ordered, set_aside, subject_of
+from mainstem.checks.audit import QUARANTINE, judge, keep_aside, ordered, set_aside, subject_of
 from mainstem.checks.examine import refuse
 from mainstem.checks.unusual import unusual
 from mainstem.checks.violations import declared
@@ -35,6 +36,7 @@ from mainstem.nodes.hidden import SEQ
 from mainstem.nodes.kafka import Kafka
 from mainstem.nodes.records import Release, now
 from mainstem.nodes.sources import Stream
+from mainstem.nodes.verbs.values import Cast
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.outlook import OBSERVED
 from mainstem.planning.plan import Step
@@ -83,12 +85,12 @@ class Drain:
 
     def _predictions(self, name: str, context: Context) -> StepResult:
         schema = prediction_schema(context.graph, name)
-        draft = _Draft(f"predictions.{name}", predictions_of(name), schema, prediction_row, self.log, context, BEFORE)
-        drafts, told = [draft], outcome_schema(context.graph, name)
-        if outcomes_table(name) in context.release.tables or self.log.end(outcomes_of(name)):
-            drafts.append(_Draft(outcomes_table(name), outcomes_of(name), told, outcome_row, self.log, context))
-        if shadows_table(name) in context.release.tables or self.log.end(shadows_of(name)):
-            drafts.append(_Draft(shadows_table(name), shadows_of(name), SCHEMA, shadowed_row, self.log, context))
+        log, told = self.log, outcome_schema(context.graph, name)
+        drafts = [_Logged(f"predictions.{name}", predictions_of(name), schema, prediction_row, log, context, BEFORE)]
+        if outcomes_table(name) in context.release.tables or log.end(outcomes_of(name)):
+            drafts.append(_Logged(outcomes_table(name), outcomes_of(name), told, outcome_row, log, context))
+        if shadows_table(name) in context.release.tables or log.end(shadows_of(name)):
+            drafts.append(_Logged(shadows_table(name), shadows_of(name), SCHEMA, shadowed_row, log, context))
         tables = {each.table: each.commit(each.write()) for each in drafts}
         for each in drafts:
             tables |= keep(context, each.table, each.unreadable)
@@ -108,7 +110,7 @@ class Drain:
         draft = _Draft(name, events_of(name), schema, event_row, self.log, context)
         lost = self._take(draft, name, node, context)
         retaken = self._again(draft, name, context) if name in self.reingest else Again()
-        doubts = doubtful(context, name, draft.start, draft.base) if name in self.reingest else None
+        doubts = doubtful(context, name, draft.start, draft.base, draft.release) if name in self.reingest else None
         subject = subject_of(context, name, _checks(node))
         written = (*draft.write(retaken.entries), *draft.taken_back(doubts))
         good, aside, results = set_aside(context, subject, written, draft.target)
@@ -120,7 +122,9 @@ class Drain:
         results = ordered(subject.checks, results, judged)
         refuse(name, results, where=context.graph[name].where, kept=snapshot.id)
         anew = draft.base is None or doubts is not None
-        apart = keep_aside(context, name, aside, replaced="all" if anew else frozenset())
+        apart = keep_aside(context, name, aside, replaced="all" if anew else frozenset(), release=draft.release)
+        if draft.release is not context.release and QUARANTINE + name in draft.release.tables:
+            apart = {QUARANTINE + name: draft.release.tables[QUARANTINE + name], **apart}
         letters = dead_letters(context, name, self.log)
         quarantined = sum(file.rows for file in aside) + len(draft.unreadable)
         unread = keep(context, name, [*draft.unreadable, *letters.found], letters.end, retaken.left)
@@ -167,14 +171,16 @@ class _Draft:
     """How the topic looked before it was read."""
 
     def __post_init__(self) -> None:
-        self.reader = Reader(self.name, self.schema, self.columns)
         self.base = self._base()
         if self.base is not None:
             self.context.refuse_damaged(self.base)
+            self.schema = self._kept_columns(self.base) | dict(self.schema)
+        self.reader = Reader(self.name, self.schema, self.columns)
         self.start = _offset(self.base)
         self.end = self.start
         self.rows = 0
         self.unreadable: list[Unreadable] = []
+        self.lost: list[str] = []
         self.target: Target = self.context.lake.target(self.table, self.schema)
         if self.base is not None and self.base.id == self._released:
             self.log.trim(self.name, self.start)
@@ -251,13 +257,24 @@ class _Draft:
             return {TOPIC: before[TOPIC], **looked} if TOPIC in before else looked
         held = topic_positions(self.base, self.topic)
         cluster = reached.cluster_of(self.log, self.table, self.topic) or held.cluster
-        positions = Positions(cluster, {**held.offsets, **self.reader.reached})
+        # Entries that came in again are of earlier messages.
+        ahead = {p: max(at, held.offsets.get(p, at)) for p, at in self.reader.reached.items()}
+        positions = Positions(cluster, {**held.offsets, **ahead})
         return {TOPIC: json.dumps({"topic": self.topic, "positions": positions.text()}), **looked}
 
     @property
     def kept(self) -> Snapshot | None:
         """The base, if its rows stay as they are stored."""
         return self.base if self.base and self.base.fields == self.target.fields else None
+
+    @property
+    def release(self) -> Release:
+        """The release that has the base: after a rollback a newer one. What was set aside is beside it."""
+        if self.base is not None:
+            for each in (self.context.release, *self.context.ancestors):
+                if self.table in each.tables and each.tables[self.table].id == self.base.id:
+                    return each
+        return self.context.release
 
     @property
     def _released(self) -> int | None:
@@ -310,10 +327,10 @@ class _Draft:
     def message(self) -> str:
         """What a run says of entries that are no rows."""
         if not self.unreadable:
-            return ""
+            return "; ".join(self.lost)
         many = len(self.unreadable) > 1
         said = f"{len(self.unreadable):,} log {'entries are no rows' if many else 'entry is no row'}"
-        return f"{said}: {PREFIX}{self.table} has {'them' if many else 'it'}, with the reason"
+        return "; ".join([f"{said}: {PREFIX}{self.table} has {'them' if many else 'it'}, with the reason", *self.lost])
 
     def _readable(self, batch: list[tuple[int, bytes]]) -> tuple[pa.Table, list[Unreadable]]:
         """Return the rows of a batch, and its entries that are none.
@@ -332,17 +349,53 @@ class _Draft:
                 raise
             return self.reader.read(good), [Unreadable(*entry, reason) for entry, reason in told if reason is not None]
 
+    def _kept_columns(self, base: Snapshot) -> dict[str, str]:
+        """Return the columns of the base that stay, whatever the schema has."""
+        return {}
+
     def _moved(self) -> tuple[DataFile, ...]:
-        """Write the base's rows in the new schema. A new column has the value of `before`, else null."""
+        """Write the base's rows in the new schema. A new column has the value of `before`, else null. Raises
+        `SchemaError` for values that a new type cannot hold."""
         if self.base is None or self.base.fields == self.target.fields:
             return ()
         old = ibis.table({f.name: f.type for f in self.base.fields}, name="before")
         values = {
-            name: old[name].cast(type) if name in old.columns else ibis.literal(self.before.get(name), type)
+            name: _as(old, name, type) if name in old.columns else ibis.literal(self.before.get(name), type)
             for name, type in self.schema.items()
         }
         with self.context.engine.session({"before": self.context.scan(self.base)}) as session:
+            for name in self.schema.keys() & set(old.columns):
+                lost = old.filter(old[name].notnull() & _as(old, name, self.schema[name]).isnull())
+                told = lost.aggregate(rows=lost.count(), value=lost[name].cast("string").min())
+                ((rows, value),) = session.fetch(told).to_pandas().itertuples(index=False)
+                if rows:
+                    self._lose(name, rows, f"{value} of type {old[name].type()}")
             return session.write(old.select(*named(values)), self.target)
+
+    def _lose(self, name: str, rows: int, got: str) -> None:
+        raise SchemaError(
+            f"stored values of {name!r} do not fit the new type",
+            where=self.context.graph[self.table].where,
+            got=f"{got}, in {rows:,} rows",
+            expected=self.schema[name],
+            hint=f"keep the type, and convert the column in a table: ms.clean.cast({name!r}, {self.schema[name]!r})",
+        )
+
+
+class _Logged(_Draft):
+    """What an endpoint logged. It cannot be made again, so the columns of features that a model had stay."""
+
+    def _kept_columns(self, base: Snapshot) -> dict[str, str]:
+        return {field.name: field.type for field in base.fields}
+
+    def _lose(self, name: str, rows: int, got: str) -> None:
+        """Say so, and go on: a feature whose type changed does not keep predictions from the lake."""
+        self.lost.append(f"{rows:,} logged values of {name} do not fit {self.schema[name]}: null")
+
+
+def _as(rows: ibis.Table, name: str, type: str) -> Any:
+    """Return a column in a type: null where the type cannot hold a value."""
+    return rows[name] if rows[name].type() == ibis.dtype(type) else Cast(column=name, to=type).value(rows[name])
 
 
 def topic_positions(snapshot: Snapshot | None, topic: str) -> Positions:

@@ -20,6 +20,7 @@ from mainstem.checks.calendar import IN_CALENDAR
 from mainstem.graph.named import named
 from mainstem.nodes.hidden import CHECK, ORIGIN, RAW, SEQ
 from mainstem.nodes.kafka import Kafka
+from mainstem.nodes.records import Release
 from mainstem.planning.execution import Context
 from mainstem.ports import DataFile, Scan, Snapshot, Store, Writer
 from mainstem.sources.kafka.messages import Message
@@ -160,10 +161,10 @@ class Doubtful(NamedTuple):
     broken: ibis.Table
 
 
-def doubtful(context: Context, name: str, start: int, base: Snapshot | None) -> Doubtful | None:
-    """Return the rows of a stream that checks set aside, as far as the drain does not read them from `start` on and the
-    table at `base` does not have them; None without rows set aside."""
-    held = context.release.tables.get(QUARANTINE + name)
+def doubtful(context: Context, name: str, start: int, base: Snapshot | None, release: Release) -> Doubtful | None:
+    """Return the rows of a stream that checks set aside, of the release that has `base`, as far as the drain does not
+    read them from `start` on and the table at `base` does not have them; None without rows set aside."""
+    held = release.tables.get(QUARANTINE + name)
     if held is None or not held.rows:
         return None
     relations = {held.table: context.scan(held)}

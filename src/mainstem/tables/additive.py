@@ -23,6 +23,7 @@ _OF_OTHER_ROWS = (
 )
 """Values and clauses that read other rows, or that may."""
 
+_METHODS = ("", "ASOF", "NATURAL")
 _SIDES = ("", "LEFT")
 _KINDS = ("", "INNER", "OUTER", "CROSS", "SEMI", "ANTI")
 
@@ -51,7 +52,13 @@ def _is_plain(query: sge.Select, name: str) -> bool:
 
 
 def _is_additive(join: sge.Join) -> bool:
-    return isinstance(join.this, sge.Table) and join.side.upper() in _SIDES and join.kind.upper() in _KINDS
+    return is_by_rows(join) and isinstance(join.this, sge.Table)
+
+
+def is_by_rows(join: sge.Join) -> bool:
+    """Return whether a join relates each left row by its values, and not by its place."""
+    by_values = join.method.upper() in _METHODS
+    return by_values and join.side.upper() in _SIDES and join.kind.upper() in _KINDS
 
 
 def _reads_other_rows(node: Any, query: sge.Select) -> bool:

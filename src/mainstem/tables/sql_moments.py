@@ -10,6 +10,7 @@ import sqlglot.expressions as sge
 
 from mainstem.engines.queries import DIALECT, SqlQuery, read_by
 from mainstem.graph.moments import AT, ROW, Finder, NotLocal, has
+from mainstem.tables.additive import is_by_rows
 from mainstem.tables.sql_values import is_drawn
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 _CLAUSES = ("with", "with_", "limit", "offset", "windows", "sample", "pivots", "laterals")
 _OTHER = (sge.Subquery, sge.Query, sge.Exists, sge.Anonymous, sge.Explode, sge.Unnest, sge.Pivot, sge.TableSample)
-_SIDES = ("", "LEFT")
-_KINDS = ("", "INNER", "OUTER", "CROSS", "SEMI", "ANTI")
 
 
 def of_sql(op: Any, column: str, leaf: str, find: Finder) -> list[ibis.Table]:
@@ -81,7 +80,7 @@ def _check(query: sge.Select, value: Any, field: Any, column: str | None, name: 
     if any(query.args.get(clause) for clause in _CLAUSES):
         raise NotLocal
     for join in query.args.get("joins") or ():
-        if not isinstance(join.this, sge.Table) or join.side.upper() not in _SIDES or join.kind.upper() not in _KINDS:
+        if not isinstance(join.this, sge.Table) or not is_by_rows(join):
             raise NotLocal
     for node in query.walk():
         if node is not query and (isinstance(node, _OTHER) or is_drawn(node)):
