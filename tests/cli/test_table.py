@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import json
 import random
 import subprocess
@@ -14,6 +15,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+import mainstem as ms
 from mainstem.cli.app import run
 from mainstem.project.csv.look import look
 
@@ -174,7 +176,7 @@ def test_a_row_that_does_not_fit(here: Path, capsys: pytest.CaptureFixture[str])
     assert run(["init", "table", "--csv", "churn.csv", "--target", "left"]) == 0
     assert run(["run", "-C", "churn"]) == 0
     for fields, told in (
-        (["age=25", "pan=basic"], "did you mean 'pan'?"),
+        (["age=25", "pan=basic"], "there is no field 'pan': write 'plan'"),
         (["age=old", "plan=basic"], "the field 'age' has the wrong type"),
         (["age"], "a field requires a value"),
     ):
@@ -331,15 +333,10 @@ NUMBERS = 'clean=[ms.clean.parse_number("x", locales="{}")] of a table reads the
 @pytest.mark.parametrize(
     ("texts", "seen"),
     [
-        (["1,100", "2,300.5", "7"], f"numbers with commas between thousands: {NUMBERS.format('en')}"),
         (["1,100", "2,300", "7"], f"numbers with a comma before three digits: {NUMBERS.format('en')} if it divides"),
-        (["1,5", "1.200,5", "7"], f"numbers with a decimal comma: {NUMBERS.format('de')}"),
-        (["$10", "$1,200.50", "$7"], f"amounts of money: {NUMBERS.format('en')}"),
-        (["10,50 €", "7 €", "3 €"], f"amounts of money: {NUMBERS.format('de')}"),
-        (["5%", "7.5 %", "9%"], f"percentages: {NUMBERS.format('en')}"),
-        (["01.02.2024", "03.02.2024", "9.9.2024"], 'dates: clean=[ms.clean.parse_date("x", "%d.%m.%Y")]'),
+        (["1,5", "1.200,5", "7", "some"], f"numbers with a decimal comma: {NUMBERS.format('de')}"),
+        (["$10", "$1,200", "$7"], f"amounts of money: {NUMBERS.format('en')}"),
         (["1/2/24", "3/4/24", "5/6/24"], '"%m/%d/%y" if the month does'),
-        (["2024/1/2", "2024/3/4", "2024/3/5"], 'dates: clean=[ms.clean.parse_date("x", "%Y/%m/%d")]'),
         (["12:30", "23:05", "0:01"], "times of day: a table of the rows can compute minutes"),
         (["1", "2", "unknown", "5"], "numbers but for 'unknown' (2 rows); options={'nulls': {'x': ['unknown']}}"),
     ],
@@ -351,6 +348,74 @@ def test_texts_that_may_be_meant_as_numbers_or_dates_are_named(
     assert run(["init", "table", "made", "--csv", "a.csv", "--target", "y", "--json"]) == 0
     (told,) = [each for each in said(capsys)["said"] if "read as text" in each]  # type: ignore[attr-defined]
     assert told.startswith("`x` is read as text: ") and seen in told
+
+
+@pytest.mark.parametrize(
+    ("texts", "verb", "read"),
+    [
+        (["1,100", "2,300.5", "7"], 'parse_number("x", locales="en")', [1100.0, 2300.5, 7.0]),
+        (["1,5", "1.200,5", "NA"], 'parse_number("x", locales="de")', [1.5, 1200.5, None]),
+        (["$10", "$1,200.50", "$7"], 'parse_number("x", locales="en")', [10.0, 1200.5, 7.0]),
+        (["10,50 €", "7 €", "3 €"], 'parse_number("x", locales="de")', [10.5, 7.0, 3.0]),
+        (["5%", "7.5 %", "9%"], 'parse_number("x", locales="en")', [0.05, 0.075, 0.09]),
+        (["21.02.2024", "03.02.2024", "9.9.2024"], 'parse_date("x", "%d.%m.%Y")', ["02-21", "02-03", "09-09"]),
+        (["1/22/24", "3/4/24", "5/6/24"], 'parse_date("x", "%m/%d/%y")', ["01-22", "03-04", "05-06"]),
+        (["2024/1/2", "2024/3/4", "2024/3/5"], 'parse_date("x", "%Y/%m/%d")', ["01-02", "03-04", "03-05"]),
+    ],
+)
+def test_texts_that_are_numbers_or_dates_are_read_by_a_table(
+    here: Path, capsys: pytest.CaptureFixture[str], texts: list[str], verb: str, read: list[object]
+) -> None:
+    write(here / "a.csv", ["k_id", "x", "y"], [[f"k{n}", text, n % 3] for n, text in enumerate(texts * 2)], ";")
+    assert run(["init", "table", "made", "--csv", "a.csv", "--target", "y", "--json"]) == 0
+    assert any(str(each).startswith("read by the table `a_read`: `x` (") for each in said(capsys)["said"])  # type: ignore[attr-defined]
+    assert f"ms.clean.{verb}," in (here / "made" / "y_model.py").read_text()
+    with ms.load(here / "made") as project:
+        project.run("+a_read")
+        found = project.table("a_read").to_pyarrow().sort_by("k_id")["x"].to_pylist()
+    assert [f"{each:%m-%d}" if isinstance(each, dt.date) else each for each in found[:3]] == read
+
+
+def test_a_german_file_is_learned_from_and_predicted(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    draw = random.Random(4)
+    rows: list[list[object]] = []
+    for n in range(120):
+        area, day = round(draw.uniform(30, 200), 1), f"{1 + n % 28:02}.{1 + n % 12:02}.2023"
+        price = f"{area * 3000 + draw.gauss(0, 5000):.2f}".replace(".", ",")
+        rows.append([f"{area}".replace(".", ","), draw.choice(["schön", "alt"]), day, price])
+    write(here / "haus.csv", ["Fläche", "Art", "verkauft", "Preis €"], rows, ";")
+    (here / "haus.csv").write_bytes((here / "haus.csv").read_text(encoding="utf-8").encode("cp1252"))
+    made = project_of(here, capsys, "haus.csv", "Preis €")
+    told = made["said"]
+    assert "task: regression, float64" in told and "encoding: cp1252; the copy in data/ is in UTF-8" in told  # type: ignore[operator]
+    assert any("latest rows by `verkauft`" in str(each) for each in told)  # type: ignore[attr-defined]
+    (here / "new.csv").write_text("Fläche;Art;verkauft\n100,0;alt;03.04.2023\n", encoding="utf-8")
+    (row,) = scores(here, made, "new.csv")
+    assert 270_000 < float(row["score"]) < 330_000
+
+
+def test_copies_of_rows_are_told_and_hide_no_key(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows: list[list[object]] = [[n, n % 7, "2024-05-01" if n % 2 else "", n % 2] for n in range(60)]
+    write(here / "a.csv", ["id", "x", "closed_on", "left"], [*rows, *rows[:10]])
+    assert run(["init", "table", "made", "--csv", "a.csv", "--target", "left", "--json"]) == 0
+    told = said(capsys)["said"]
+    assert "copies: 10 rows are equal to an earlier one, and count as often as they occur" in told  # type: ignore[operator]
+    assert "left out: `id` (tells rows apart, but for copies of rows)" in told  # type: ignore[operator]
+    code = (here / "made" / "left_model.py").read_text()
+    assert '"closed_on",  # date, 1 values, 35 missing' in code, "one value or none is no constant"
+
+
+def test_grades_of_queries_may_be_meant_for_a_ranking(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(here / "a.csv", ["query_id", "x", "grade"], [[n // 8, n % 13, n % 3] for n in range(80)])
+    assert run(["init", "table", "made", "--csv", "a.csv", "--target", "grade", "--json"]) == 0
+    (told,) = [str(each) for each in said(capsys)["said"] if "ranking" in str(each)]  # type: ignore[attr-defined]
+    assert 'query="query_id"' in told
+
+
+def test_a_file_that_is_no_text_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "a.csv").write_bytes(b"a,b\n\0\x81,2\n")
+    assert run(["init", "table", "--csv", "a.csv", "--target", "b"]) == 1
+    assert "the file cannot be read as text" in capsys.readouterr().err
 
 
 def test_codes_and_categories_are_texts_without_a_word(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

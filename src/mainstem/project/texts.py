@@ -89,15 +89,15 @@ def read_rows(branch: Branch, name: str, file: Path) -> list[dict[str, str]]:
     from mainstem.project.live import predictor_of
     from mainstem.sources.formats.header import header
 
-    node: Any = branch.graph[predictor_of(branch, name).retrieval.examples].node
-    options = dict(node.options) if isinstance(node, Files) else {}
+    options = dict(_options(branch, predictor_of(branch, name).retrieval.examples))
     try:
         names = header(file, options)
         with file.open(newline="", encoding=str(options.get("encoding", "utf-8-sig"))) as stream:
             quote, delimiter = str(options.get("quote", '"')), str(options.get("delim", options.get("sep", ",")))
             lines = [row for row in csv.reader(stream, delimiter=delimiter, quotechar=quote) if row]
     except (OSError, UnicodeDecodeError, SourceError) as problem:
-        raise RequestError("the rows cannot be read", where=str(file), got=str(problem)) from problem
+        hint = "save the file in UTF-8" if isinstance(problem, UnicodeDecodeError) else None
+        raise RequestError("the rows cannot be read", where=str(file), got=str(problem), hint=hint) from problem
     for number, row in enumerate(lines[1:], start=1):
         if len(row) != len(names):
             raise RequestError(
@@ -117,11 +117,20 @@ def _free(name: str, taken: Collection[str]) -> str:
 
 def _nulls(branch: Branch, examples: str, field: str, kind: str) -> Collection[str]:
     """Return the texts of a field that mean a missing value, as its source reads them."""
-    node: Any = branch.graph[examples].node
-    options = node.options if isinstance(node, Files) else {}
+    options = _options(branch, examples)
     said = options.get("nullstr", ())
     own = {*([said] if isinstance(said, str) else said), *options.get("nulls", {}).get(field, ())}
     return BLANK | own
+
+
+def _options(branch: Branch, examples: str) -> Mapping[str, Any]:
+    """Return how the files are written that the examples come from, also through tables of one input."""
+    definition = branch.graph[examples]
+    while not isinstance(definition.node, Files):
+        if len(definition.inputs) != 1:
+            return {}
+        definition = branch.graph[definition.inputs[0]]
+    return definition.node.options
 
 
 def _known(fields: Mapping[str, str], rows: Sequence[Mapping[str, str]]) -> None:
@@ -129,11 +138,15 @@ def _known(fields: Mapping[str, str], rows: Sequence[Mapping[str, str]]) -> None
     for row in rows[:1]:
         for field in fields:
             if field not in row:
+                near = close_matches(field, [name for name in row if name not in fields])
+                meant = (near or "").removeprefix("did you mean ").removesuffix("?")
                 raise RequestError(
                     f"the field {field!r} is missing",
                     got=", ".join(row) or "no field",
                     expected=", ".join(f"{name} ({kind})" for name, kind in fields.items()),
-                    hint=close_matches(field, list(row)) or f"{field}= says that it is not known",
+                    hint=f"there is no field {meant}: write {field!r}"
+                    if meant
+                    else f"{field}= says that it is not known",
                 )
 
 

@@ -15,7 +15,7 @@ from mainstem.engines.duckdb import DuckdbEngine
 from mainstem.errors import SourceError, UnknownName
 from mainstem.nodes.models import Task
 from mainstem.ports import RawFiles, Session
-from mainstem.project.csv.forms import form_of
+from mainstem.project.csv.forms import Form, form_of
 from mainstem.sources.inference import missing_of, types_of_text
 from mainstem.sources.texts import fits, is_missing, unfit
 
@@ -39,7 +39,8 @@ class Column:
     they number the rows, and whether they are sentences.
 
     `nulls` are its texts that mean a missing value. Of texts, `form` says how they are written if something reads them,
-    and `but` has the few that are not numbers, with their rows, where the others are.
+    and `but` has the few that are not numbers, with their rows, where the others are. If the form has a verb, the type
+    is that of the values that it reads.
     """
 
     name: str
@@ -50,15 +51,17 @@ class Column:
     numbers_rows: bool = False
     prose: bool = False
     nulls: tuple[str, ...] = ()
-    form: str | None = None
+    form: Form | None = None
     but: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Look:
-    """What a CSV file holds. `options` are those of `ms.files` for it."""
+    """What a CSV file holds. `copies` are rows that are equal to an earlier one. `options` are those of `ms.files` for
+    it."""
 
     rows: int
+    copies: int
     columns: tuple[Column, ...]
     options: Mapping[str, object]
 
@@ -67,6 +70,12 @@ class Look:
         if name not in found:
             raise UnknownName.among("column", name, found)
         return found[name]
+
+    @property
+    def copied_key(self) -> str | None:
+        """The column that is called as a key is, and tells rows apart but for copies of rows; None without one."""
+        found = [c.name for c in self.columns if c.distinct == self.rows - self.copies and KEY.search(c.name)]
+        return found[0] if found and self.copies else None
 
     @property
     def key(self) -> str | None:
@@ -82,19 +91,31 @@ class Look:
 def look(file: Path, target: str | None = None) -> Look:
     """Return what a CSV file holds. Raises `SourceError` if it has no row, or one column.
 
-    Texts mean missing values in columns that are not text, as they do for `ms.files`, and in the `target`.
+    Texts mean missing values in columns that are not text, as they do for `ms.files`, in those whose texts a verb
+    reads, and in the `target`.
     """
     options: dict[str, object] = {"delim": delim} if (delim := _delimiter(file)) != "," else {}
     engine = DuckdbEngine()
     with engine.session({"rows": _raw(file, options)}) as session:
         types = _types(session)
-        of_target: dict[str, list[str]] = {}
-        if target is not None and types.get(target) == "string" and (texts := _missing(session, types, target)):
-            options["nulls"] = of_target = {target: texts}
+        forms = {
+            name: form for name, kind in types.items() if kind == "string" and (form := _form(session, types, name))
+        }
+        read = [name for name, form in forms.items() if form.verb]
+        read += [target] if target is not None and types.get(target) == "string" and target not in read else []
+        of_texts = {name: texts for name in read if (texts := _missing(session, types, name))}
+        if of_texts:
+            options["nulls"] = of_texts
             session.add("rows", _raw(file, options))
         found = missing_of(session, "rows", [name for name, kind in types.items() if kind != "string"])
-        nulls = {name: texts for name, (_, texts) in found.items()} | of_target
-        return Look(*_counted(session, types, nulls), options)
+        nulls = {name: texts for name, (_, texts) in found.items()} | of_texts
+        return Look(*_counted(session, types, nulls, forms), options)
+
+
+def _form(session: Session, names: Iterable[str], name: str) -> Form | None:
+    table = ibis.table(dict.fromkeys(names, "string"), name="rows")
+    some = _some(session, table.filter(~is_missing(table[name])), name)
+    return form_of(name, some) if some else None
 
 
 def _missing(session: Session, names: Iterable[str], name: str) -> list[str]:
@@ -138,8 +159,8 @@ def _types(session: Session) -> dict[str, str]:
 
 
 def _counted(
-    session: Session, types: Mapping[str, str], nulls: Mapping[str, Sequence[str]]
-) -> tuple[int, tuple[Column, ...]]:
+    session: Session, types: Mapping[str, str], nulls: Mapping[str, Sequence[str]], forms: Mapping[str, Form]
+) -> tuple[int, int, tuple[Column, ...]]:
     table = _known(types, nulls)
     counts = {f"distinct_{n}": table[name].nunique() for n, name in enumerate(types)}
     counts |= {f"known_{n}": table[name].count() for n, name in enumerate(types)}
@@ -154,10 +175,14 @@ def _counted(
         numbers = not columns and kind == "int64" and distinct == rows and _numbers_rows(session, table, name, rows)
         some = _some(session, table, name) if kind == "string" else []
         missing = rows - int(found[f"known_{n}"])
-        form, but = (form_of(name, some), _but(session, table, name)) if some else (None, {})
+        form = forms.get(name)
+        but = _but(session, table, name) if some and not (form and form.verb) else {}
+        kind = form.type if form else kind
         texts = tuple(nulls.get(name, ()))
         columns.append(Column(name, kind, distinct, missing, values, numbers, _is_prose(some), texts, form, but))
-    return rows, tuple(columns)
+    whole = table.distinct()
+    (unlike,) = session.fetch(whole.aggregate(rows=whole.count()))["rows"].to_pylist()
+    return rows, rows - int(unlike), tuple(columns)
 
 
 def _known(types: Mapping[str, str], nulls: Mapping[str, Sequence[str]]) -> ibis.Table:

@@ -7,17 +7,25 @@ import keyword
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import cast, get_args
 
 from mainstem.errors import ModelError, UnknownName
 from mainstem.models.data.two import positive
 from mainstem.nodes.models import Task
+from mainstem.project.csv.encoding import UTF8, encoding_of
 from mainstem.project.csv.look import Column, Look, look, task_of
 
 ROWS = ("row", "row_number", "number_of_the_row")
 """Names of the key that is added if no column tells rows apart: the first that no column has."""
+
+
+QUERY = re.compile(r"(?i:(?:query|search|session|request)(?:[_ ]?id)?|qid)")
+"""The name of a column that groups the rows of one ranking."""
+GRADES = 10
+"""The most distinct whole numbers that may be grades."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +41,21 @@ class Written:
 def write(file: Path, target: str, directory: Path, task: Task | None = None) -> Written:
     """Write a project to a directory: a copy of the CSV file below `data/`, and a model of its column `target`.
 
-    Raises `UnknownName` for a target that is not a column, `SourceError` for a file that cannot be read, and
-    `ModelError` for a target that does not vary.
+    The copy is in UTF-8. Raises `UnknownName` for a target that is not a column, `SourceError` for a file that cannot
+    be read, and `ModelError` for a target that does not vary.
     """
+    encoding = encoding_of(file)
+    if encoding == UTF8:
+        return _write(file, target, directory, task)
+    with TemporaryDirectory(prefix="mainstem-") as temporary:
+        again = Path(temporary) / file.name
+        with file.open(encoding=encoding, newline="") as given, again.open("w", encoding="utf-8", newline="") as text:
+            shutil.copyfileobj(given, text)
+        made = _write(again, target, directory, task)
+    return replace(made, said=(*made.said, f"encoding: {encoding}; the copy in data/ is in UTF-8"))
+
+
+def _write(file: Path, target: str, directory: Path, task: Task | None) -> Written:
     found = look(file, target)
     wanted = found[target]
     if wanted.distinct < 2:
@@ -97,6 +117,8 @@ class _Project:
         key = found.key
         self.key = key if key != target.name else None
         have = {column.name for column in found.columns}
+        taken = (self.endpoint, self.model, self.source, "ms")
+        self.table = next(name for name in (f"{self.source}_read", f"{self.source}_rows_read") if name not in taken)
         self.row = next((name for name in ROWS if name not in have), "_".join(sorted(have)))
 
     @property
@@ -105,11 +127,19 @@ class _Project:
 
     def useless(self, column: Column) -> str:
         """Return why a model cannot learn from a column, or an empty text."""
-        if column.distinct < 2:
+        if not column.distinct or (column.distinct == 1 and not column.missing):
             return "constant" if column.distinct else "empty"
+        if column.name == self.found.copied_key:
+            return "tells rows apart, but for copies of rows"
         known = self.found.rows - column.missing
         unique = column.type == "string" and column.distinct == known
         return "differs in every row" if unique and not column.prose else ""
+
+    @property
+    def verbs(self) -> list[str]:
+        """The verbs that read texts of the columns in use."""
+        columns = (self.found[name] for name in [*(c.name for c in self.used), self.target.name])
+        return [column.form.verb for column in columns if column.form is not None and column.form.verb]
 
     def copy(self, target: Path) -> None:
         """Copy the CSV file. Without a key, each row gets its number as one."""
@@ -133,8 +163,9 @@ class _Project:
             "",
             f'{self.source} = ms.files("data/{self.name}", key="{self.key or self.row}"{options})',
             "",
+            *(self._table() if self.verbs else []),
             f"{self.model} = ms.model(",
-            f"    {self.source},",
+            f"    {self.table if self.verbs else self.source},",
             f"    target={target},",
             f'    task="{self.task}",',
             "    features=[",
@@ -145,6 +176,19 @@ class _Project:
             f"{self.endpoint} = ms.endpoint({self.model})",
         ]
         return "\n".join(lines) + "\n"
+
+    def _table(self) -> Iterator[str]:
+        yield ""
+        yield "@ms.table("
+        yield f'    key="{self.key or self.row}",'
+        yield "    clean=["
+        yield from (f"        {verb}," for verb in self.verbs)
+        yield "    ],"
+        yield ")"
+        yield f"def {self.table}({self.source}):"
+        yield '    """The rows, with numbers and dates in place of texts."""'
+        yield f"    return {self.source}"
+        yield from ("", "")
 
     def _features(self) -> Iterator[str]:
         used = {column.name for column in self.used}
@@ -184,25 +228,42 @@ them.{"" if self.key else f" Its first column, `{self.row}`, numbers the rows: g
         yield f"task: {self.task}, " + (f"predicts {self._target()[0]}" if self.task == "binary" else self.target.type)
         key = f"`{self.key}`" if self.key else f"`{self.row}`, the number of the row: no column tells rows apart"
         yield f"key: {key}"
+        if self.found.copies:
+            yield f"copies: {self.found.copies:,} rows are equal to an earlier one, and count as often as they occur"
         left = [f"`{c.name}` ({why})" for c in self.found.columns if (why := self._left_out(c))]
         if left:
             yield f"left out: {', '.join(left)}"
         nulls = {c.name: ", ".join(text or "spaces" for text in c.nulls) for c in self.found.columns if c.nulls}
         if nulls:
             yield "missing values: " + "; ".join(f"{texts} in `{name}`" for name, texts in nulls.items())
+        used = {*(c.name for c in self.used), self.target.name}
+        read = [f"`{c.name}` ({c.form.told})" for c in self.found.columns if c.name in used and c.form and c.form.verb]
+        if read:
+            yield f"read by the table `{self.table}`: {', '.join(read)}"
         yield from (f"`{c.name}` is read as text: {seen}" for c in self.found.columns if (seen := self._seen(c)))
+        yield from self._hints()
         if self.target.missing:
             yield f"{self.target.missing:,} rows have no {self.target.name}: they are unlabelled"
 
     def _seen(self, column: Column) -> str:
         """Return what was seen in a column of texts that may be meant as numbers, dates or times."""
-        if column.name == self.key:
+        if column.name == self.key or (column.form and column.form.verb):
             return ""
         if not column.but:
-            return column.form or ""
+            return column.form.told if column.form else ""
         texts = ", ".join(f"{text!r} ({rows:,} row{'s' if rows > 1 else ''})" for text, rows in column.but.items())
         option = {"nulls": {column.name: list(column.but)}}
         return f"numbers but for {texts}; options={option} reads these as missing values"
+
+    def _hints(self) -> Iterator[str]:
+        """Yield what the columns suggest that a file cannot tell."""
+        times = [f"`{c.name}`" for c in self.used if c.type.startswith(("date", "timestamp"))]
+        if times:
+            yield f"time: the test is drawn at random; with prediction_time= it is of the latest rows by {times[0]}"
+        queries = [f"`{c.name}`" for c in self.used if QUERY.fullmatch(c.name) and c.distinct < self.found.rows]
+        if queries and self.target.type == "int64" and self.target.distinct <= GRADES:
+            grades, query = self.target.name, queries[0][1:-1]
+            yield f'ranking: if `{grades}` has grades within `{query}`, task="ranking", query="{query}" rank the rows'
 
     def _left_out(self, column: Column) -> str:
         return "" if column.name in (self.key, self.target.name) else self.useless(column)
