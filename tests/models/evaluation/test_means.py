@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mainstem.models.evaluation.comparison import compare
+from mainstem.errors import ModelError
+from mainstem.models.evaluation.comparison import compare, has_classes
 from mainstem.models.evaluation.leaderboard import leaderboard
 from mainstem.models.metrics import metric
 from mainstem.testing import learning
@@ -26,3 +27,12 @@ def test_a_fold_without_the_metric_does_not_move_the_weights_of_the_others():
     assert found.means == {"naive": pytest.approx(mean)} and found.scores == {"naive": tuple(defined[1:])}
     assert mean != pytest.approx((defined[1] + 2 * defined[2]) / 3)
     assert leaderboard(found, judge)[0].mean.value == pytest.approx(mean)
+
+
+def test_rows_of_weight_0_are_no_rows_to_learn_from():
+    given = replace(learning.examples("binary", 40), weights=np.zeros(40))
+    with pytest.raises(ModelError, match="a fold has no row that counts"):
+        has_classes(given, 1, 3)
+    alike = replace(given, weights=np.where(given.y > 0, 1.0, 0.0))
+    with pytest.raises(ModelError, match="a fold has only one class"):
+        has_classes(alike, 1, 3)

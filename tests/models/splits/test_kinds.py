@@ -145,3 +145,10 @@ def test_folds_may_be_whole_floats_as_beside_missing_values():
         splits.given([1.5, 2.0, 3.0])
     with pytest.raises(ModelError, match="does not name parts"):
         splits.given([0.0, 1.0])
+
+
+def test_a_group_with_nearly_all_rows_is_named_as_the_cause():
+    groups = np.array([0] * 474 + [1, 2, 3, 4] * 5 + [5] * 6)
+    with pytest.raises(ModelError, match="too few labelled rows") as refused:
+        splits.folds(np.zeros(500, np.int64), np.arange(500) % 2, count=5, gap="0s", seed=1, groups=groups)
+    assert "to test on" in str(refused.value.got) and "none has nearly all rows" in str(refused.value.hint)

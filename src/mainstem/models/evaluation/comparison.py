@@ -267,14 +267,21 @@ def _parts(sample: Examples, folds: int, gap: str, window: str | None) -> list[s
 
 
 def has_classes(past: Examples, number: int, folds: int) -> None:
-    """Refuse to learn from one class, or of counts from zeros alone. Raises `ModelError`."""
-    if past.task == "count" and not past.y.any():
+    """Refuse to learn from one class, of counts from zeros alone, or from rows of weight 0. Raises `ModelError`."""
+    y = past.y if past.weights is None else past.y[past.weights > 0]
+    if not len(y):
+        raise ModelError(
+            "a fold has no row that counts",
+            got=f"{len(past)} rows before fold {number}/{folds}, all of weight 0",
+            hint="leave these rows out of the examples, or window= for the latest ones",
+        )
+    if past.task == "count" and not y.any():
         raise ModelError(
             "a fold has only zeros",
             got=f"{len(past)} rows before fold {number}/{folds}, all of count 0",
             hint="fewer folds, or examples from the first count above 0 on",
         )
-    if past.task in CLASSES and len(np.unique(past.y)) < 2:
+    if past.task in CLASSES and len(np.unique(y)) < 2:
         raise ModelError(
             "a fold has only one class",
             got=f"{len(past)} rows before fold {number}/{folds}, all of one class",

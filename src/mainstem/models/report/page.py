@@ -68,7 +68,7 @@ def _sections(report: Record) -> Iterator[str]:
         return
     if found.leaderboard:
         said = "Candidates are compared inside the training rows. The chosen one is measured on the test rows, once."
-        yield _section("Leaderboard", _table(tables.leaderboard(found.leaderboard, metric)), said)
+        yield _section("Leaderboard", _table(tables.leaderboard(found.leaderboard, metric)), said, wide=True)
     if found.search:
         tried = found.search
         said = f"{len(tried.trials):,} trials in {tried.seconds:.1f} s (tune: {tried.budget}). The best are shown."
@@ -239,7 +239,7 @@ def _effects(report: Record, found: Evaluation) -> Iterator[str]:
         said += tables.looked_at(len(found.importances), found.inputs)
         yield _section("What it uses", charts.importances(found.importances, metric), said)
     if report.card["top_inputs"]:
-        yield _section("Where inputs come from", _table(tables.inputs(report)))
+        yield _section("Where inputs come from", _table(tables.inputs(report)), wide=True)
     if found.dependence:
         label = {"binary": "P(true)", "multiclass": "probability"}.get(report.card["task"], "predicted value")
         lines = found.dependence[0].lines

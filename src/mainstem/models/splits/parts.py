@@ -142,10 +142,14 @@ def checked(found: Split, what: str, timed: bool, rows: int) -> Split:
     if min(len(found.train), len(found.test)) < least or rows < SMALLEST:
         raise ModelError(
             "too few labelled rows to split",
-            got=f"{len(found.train)} before, {len(found.gap)} in the gap, {len(found.test)} after ({what})",
-            expected=f"at least {least} on each side, of {SMALLEST} rows or more"
+            got=f"{len(found.train)} before, {len(found.gap)} in the gap, {len(found.test)} after ({what})"
             if timed
-            else f"at least {SMALLEST} rows",
-            hint="more examples, fewer folds, or a shorter gap" if timed else "more examples, or fewer folds",
+            else f"{len(found.train)} rows to learn from, {len(found.test)} to test on ({what})",
+            expected=f"at least {least} on each side, of {SMALLEST} rows or more",
+            hint="more examples, fewer folds, or a shorter gap"
+            if timed
+            else "more examples"
+            if rows < SMALLEST
+            else "groups= of which none has nearly all rows, or split=",
         )
     return found
