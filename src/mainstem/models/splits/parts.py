@@ -105,12 +105,17 @@ def dealt(y: NDArray[Any], seed: int) -> NDArray[np.float64]:
     """
     random = np.random.default_rng(seed)
     distinct, of_row, counts = np.unique(y, return_inverse=True, return_counts=True)
-    kinds = np.where(counts[of_row] < RARE, 0, of_row + 1) if len(distinct) <= 50 else np.zeros(len(y), int)
+    kinds = np.where(counts[of_row] < RARE, 0, of_row + 1) if is_stratified(distinct) else np.zeros(len(y), int)
     places = np.empty(len(y))
     for kind in np.unique(kinds):
         rows = np.flatnonzero(kinds == kind)
         places[random.permutation(rows)] = (np.arange(len(rows)) + 0.5) / len(rows)
     return places
+
+
+def is_stratified(distinct: NDArray[Any]) -> bool:
+    """Return whether rows are divided evenly by their target, which has few distinct values."""
+    return len(distinct) <= 50
 
 
 def one(test: Mask) -> Split:

@@ -83,7 +83,7 @@ def parts_of(
     `ModelError` if a part has too few rows."""
     if given is not None:
         return replace(_given(splits.given(given), groups, declared=model.groups is not None), known=known)
-    kind = _kind(times, groups, declared=model.groups is not None)
+    kind = _kind(times, y, groups, declared=model.groups is not None)
     if model.test is None and not splits.is_timed(times) and _small(y, groups):
         return _crossed(kind, times, y, model, groups, enough=enough)
     test = USUAL_TEST if model.test is None else model.test
@@ -125,11 +125,13 @@ def _small(y: NDArray[Any], groups: NDArray[np.int64] | None) -> bool:
     return len(y) < SMALL or (few and len(y) < AFFORDABLE)
 
 
-def _kind(times: NDArray[np.int64], groups: NDArray[np.int64] | None, *, declared: bool) -> str:
+def _kind(times: NDArray[np.int64], y: NDArray[Any], groups: NDArray[np.int64] | None, *, declared: bool) -> str:
     grouped = "by `groups`" if declared else "by key"
     if splits.is_timed(times):
         return f"by time and {grouped}" if splits.repeated(groups) else "by time"
-    return grouped if splits.repeated(groups) else "at random, stratified"
+    if splits.repeated(groups):
+        return grouped
+    return "at random, stratified" if splits.is_stratified(np.unique(y)) else "at random"
 
 
 def _given(found: splits.Given, groups: NDArray[np.int64] | None, *, declared: bool) -> Parts:
