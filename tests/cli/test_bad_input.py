@@ -300,7 +300,7 @@ def test_a_missing_field(server: Any) -> None:
         "where": "endpoint arrivals, rows[0]",
         "got": "the fields flight",
         "expected": "'flight_id': string",
-        "hint": "did you mean 'flight'?",
+        "hint": "there is no field 'flight': write 'flight_id'",
     }
     event = {name: value for name, value in DEPARTURE.items() if name != "delay"}
     assert _refused(server, "/events/departures", [event], 400) == {

@@ -42,6 +42,7 @@ def nodes() -> dict[str, Node]:
         target=_.liked,
         features=["person", film],
         candidates=["linear"],
+        assume_known={"film__year": "the person and the year decide here"},
     )
     sent = ms.candidates(ms.request("movies"), key="movie", limit=FEW)
     picked = ms.candidates(picks, key="movie", of="movies", limit=3)

@@ -58,6 +58,7 @@ def nodes() -> dict[str, Node]:
         target=_.liked,
         features=[film, "person"],
         candidates=["linear"],
+        assume_known={"film__genre": "the person and the genre decide here"},
     )
     recommend = ms.endpoint(
         like,

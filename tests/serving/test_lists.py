@@ -44,6 +44,7 @@ def nodes(**changes: Any) -> dict[str, Node]:
         target=_.liked,
         features=["person", film],
         candidates=["linear"],
+        assume_known={"film__year": "the person and the year decide here"},
     )
     found: dict[str, Node] = {
         "ratings": ratings,
