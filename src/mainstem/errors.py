@@ -113,15 +113,25 @@ def _masked(text: str | None) -> str | None:
     return masked(text) if isinstance(text, str) else text
 
 
+def meant_as(name: str, unknown: Iterable[str]) -> str | None:
+    """Return a hint for a field `name` that is missing, if a field that is not known is near it; else None."""
+    near = _nearest(name, unknown)
+    return f"there is no field {', '.join(map(repr, near))}: write {name!r}" if near else None
+
+
 def close_matches(name: str, known: Iterable[str]) -> str | None:
     """Return `did you mean …?` with the names nearest to `name`, or None; also for what is too long to be a name."""
+    near = _nearest(name, known)
+    return f"did you mean {', '.join(map(repr, near))}?" if near else None
+
+
+def _nearest(name: str, known: Iterable[str]) -> list[str]:
     if len(name) > LONGEST_NAME:
-        return None  # the comparison takes time in proportion to the square of the length
+        return []  # the comparison takes time in proportion to the square of the length
     names = islice((other for other in known if len(other) <= LONGEST_NAME), MOST_NAMES)
     near = difflib.get_close_matches(name, list(names), n=3, cutoff=0.6)
     best = max((_likeness(name, other) for other in near), default=0.0)
-    near = [other for other in near if _likeness(name, other) > best - 0.2]
-    return f"did you mean {', '.join(repr(n) for n in near)}?" if near else None
+    return [other for other in near if _likeness(name, other) > best - 0.2]
 
 
 def _likeness(name: str, other: str) -> float:

@@ -17,7 +17,7 @@ from mainstem.nodes.checks import between, not_null
 from mainstem.nodes.instants import micros_of
 from mainstem.nodes.records import now
 from mainstem.planning.plan import Step
-from mainstem.streaming import drain
+from mainstem.streaming import drafts, drain
 from mainstem.streaming.drain import Drain
 from mainstem.streaming.ingest import Ingest
 from mainstem.streaming.predictions import prediction_schema
@@ -73,7 +73,7 @@ def test_every_event_becomes_one_row_with_its_offset_and_arrival(world: Any, wor
 
 
 def test_many_batches_are_one_snapshot(world: Any, worlds: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drain, "BATCH", 3)
+    monkeypatch.setattr(drafts, "BATCH", 3)
     send(world, worlds, *range(10))
     outcome = Drain(world.store)(STREAM, world.context())
     assert (outcome.rows_in, outcome.published, outcome.quarantined) == (10, 10, 0)
@@ -465,7 +465,7 @@ def test_an_entry_that_comes_in_again_does_not_move_the_topic_back(world: Any, w
     world.run(STREAM)
     redefined(world, stored={**world.graph["departures"].schema, "dep_delay": "string"})
     reingest(world)
-    assert drain.topic_positions(world.release.tables["departures"], "t").offsets == {0: 100}
+    assert drafts.topic_positions(world.release.tables["departures"], "t").offsets == {0: 100}
 
 
 def test_what_a_removed_feature_was_stays_in_the_predictions(
@@ -484,6 +484,22 @@ def test_what_a_removed_feature_was_stays_in_the_predictions(
     blocks(world, 3, **{name: 9})
     world.run(ENDPOINT)
     assert {row["_id"]: row[name] for row in world.rows("predictions.arrivals")} == {"p0": 7, "p1": 7, "p2": 8, "p3": 9}
+
+
+def test_a_feature_of_another_type_does_not_keep_predictions_from_the_lake(
+    world: Any, worlds: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, declared = "airport__departures_1h", drain.prediction_schema
+    monkeypatch.setattr(drain, "prediction_schema", lambda *of: {**declared(*of), name: "float64"})
+    blocks(world, 0, **{name: 7.0})
+    blocks(world, 1, **{name: 7.5})
+    world.run(ENDPOINT)
+    monkeypatch.setattr(drain, "prediction_schema", lambda *of: {**declared(*of), name: "int64"})
+    blocks(world, 2, **{name: 8})
+    outcome = Drain(world.store)(ENDPOINT, world.context())
+    assert outcome.message == f"1 logged values of {name} do not fit int64: null"
+    world.publish(tables=outcome.tables)
+    assert {row["_id"]: row[name] for row in world.rows("predictions.arrivals")} == {"p0": 7, "p1": None, "p2": 8}
 
 
 def blocks(world: Any, *numbers: int, **columns: Any) -> None:
@@ -506,7 +522,7 @@ def whole(*numbers: int) -> list[tuple[str, int, str, float]]:
 def test_blocks_and_single_predictions_become_rows_in_one_drain(
     world: Any, worlds: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drain, "BATCH", 30)
+    monkeypatch.setattr(drafts, "BATCH", 30)
     blocks(world, 0)
     blocks(world, *range(1, 41))
     blocks(world, *range(41, 44))

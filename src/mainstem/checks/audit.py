@@ -127,7 +127,7 @@ def keep_aside(
     held = [] if base is None else context.lake.scan(base).files
     gone = list(held) if everything else [path for path in held if Path(path).name in replaced]
     if not files and not gone:
-        return {}
+        return {} if base is None or base == context.release.tables.get(relation) else {relation: base}
     change = ReplaceAll() if everything else ReplaceFiles(tuple(gone))
     return {relation: context.lake.commit(relation, target, files, base=base, run=context.run, change=change)}
 

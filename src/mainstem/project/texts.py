@@ -9,7 +9,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mainstem.errors import RequestError, SourceError, close_matches
+from mainstem.errors import RequestError, SourceError, meant_as
 from mainstem.nodes.explanations import figure
 from mainstem.nodes.files import Files
 from mainstem.sources.texts import EXACT, MISSING
@@ -138,15 +138,12 @@ def _known(fields: Mapping[str, str], rows: Sequence[Mapping[str, str]]) -> None
     for row in rows[:1]:
         for field in fields:
             if field not in row:
-                near = close_matches(field, [name for name in row if name not in fields])
-                meant = (near or "").removeprefix("did you mean ").removesuffix("?")
+                unknown = [name for name in row if name not in fields]
                 raise RequestError(
                     f"the field {field!r} is missing",
                     got=", ".join(row) or "no field",
                     expected=", ".join(f"{name} ({kind})" for name, kind in fields.items()),
-                    hint=f"there is no field {meant}: write {field!r}"
-                    if meant
-                    else f"{field}= says that it is not known",
+                    hint=meant_as(field, unknown) or f"{field}= says that it is not known",
                 )
 
 

@@ -23,7 +23,7 @@ from mainstem.serving.service import Service
 from mainstem.sources.kafka.client import Client
 from mainstem.sources.kafka.messages import Decode, Message
 from mainstem.sources.kafka.positions import Positions, expired, spans
-from mainstem.streaming.drain import topic_positions
+from mainstem.streaming.drafts import topic_positions
 from mainstem.streaming.topics import Landing, Result, Taken, decoder, taken
 
 logger = logging.getLogger(__name__)

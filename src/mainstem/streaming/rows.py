@@ -10,7 +10,7 @@ from typing import Any
 
 import ibis.expr.datatypes as dt
 
-from mainstem.errors import MOST_NAMES, RequestError, SchemaError, close_matches
+from mainstem.errors import MOST_NAMES, RequestError, SchemaError, close_matches, meant_as
 from mainstem.masking import brief, brief_value
 from mainstem.nodes.instants import EARLIEST, INSTANT, LATEST, is_in_calendar, micros_of
 
@@ -124,15 +124,12 @@ class RowSchema:
             what, type = f"the field {name!r} must not be null", self.columns[name]
             return self._error(what, f"{place}.{name}", got="null", expected=type)
         unknown = [other for other in row if other not in self.columns and other not in self.optional]
-        near = (close_matches(name, unknown) or "").removeprefix("did you mean ").removesuffix("?")
         return self._error(
             f"the field {name!r} is missing",
             place,
             got=f"the fields {brief(', '.join(islice(row, MOST_NAMES)), 1_000)}" if row else "an empty object",
             expected=f"{name!r}: {self.columns[name]}",
-            hint=f"there is no field {near}: write {name!r}"
-            if near
-            else (None if name in self.required else "send null if it is not known"),
+            hint=meant_as(name, unknown) or (None if name in self.required else "send null if it is not known"),
         )
 
     def _error(self, what: str, place: str, *, hint: str | None = None, **more: str | None) -> RequestError:
