@@ -20,9 +20,8 @@ def encoding_of(file: Path) -> str:
         raise SourceError("the file does not exist", where=str(file))
     try:
         with file.open("rb") as stream:
-            if stream.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-                return "utf-16"
-        found = next((each for each in (UTF8, "cp1252") if _is_in(file, each)), None)
+            marked = stream.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        found = next((each for each in (("utf-16",) if marked else (UTF8, "cp1252")) if _is_in(file, each)), None)
     except OSError as problem:
         raise SourceError("the file cannot be read as CSV", where=str(file), got=str(problem)) from problem
     if found is None:
@@ -40,9 +39,8 @@ def _is_in(file: Path, encoding: str) -> bool:
     with file.open("rb") as stream:
         try:
             while part := stream.read(PART):
-                if b"\0" in part:  # of a file of another kind
+                if "\0" in decoder.decode(part):  # of a file of another kind
                     return False
-                decoder.decode(part)
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
             return False

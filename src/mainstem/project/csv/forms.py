@@ -6,6 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from mainstem.nodes.verbs.dates import ParseDate
+from mainstem.nodes.verbs.numbers import Locale, ParseNumber
+
 COMMA = re.compile(r"[-+]?\d[\d.]*,\d+|[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 """A number with commas."""
 POINT = re.compile(r"[-+]?\d+(?:\.\d+)?")
@@ -21,67 +24,67 @@ CLOCK = re.compile(r"\d{1,2}:\d{2}(?::\d{2})?")
 
 
 class Form(NamedTuple):
-    """How texts are written, and what reads them: the `verb`, if it is certain and reads all texts that were seen, to
-    the Ibis `type`; else `told` has it."""
+    """How texts are written. `verb`, written as `code`, reads them as the Ibis `type`. Without a verb it is not certain
+    what reads them, and `told` says what may."""
 
     told: str
-    verb: str = ""
+    verb: ParseNumber | ParseDate | None = None
+    code: str = ""
     type: str = "string"
+
+    @property
+    def doubted(self) -> Form:
+        """The same for texts of which the verb may not be meant, or does not read all."""
+        return Form(f"{self.told}: clean=[{self.code}] of a table reads them")
 
 
 def form_of(column: str, texts: Sequence[str]) -> Form | None:
-    """Return how texts of a column are written, and the cleaning verb that reads them; None for other texts."""
+    """Return how most texts of a column are written; None for texts of no form. A verb may not read all of them."""
     texts = [text.strip() for text in texts]
-    if _share(texts, COMMA, POINT) > 0.5 and any("," in text for text in texts):
-        return _with_commas(column, texts)
+    if _most(texts, COMMA, POINT) and any("," in text for text in texts):
+        return _with_commas(column, [text for text in texts if COMMA.fullmatch(text)])
     for name, form in (("amounts of money", MONEY), ("percentages", PERCENT)):
-        if _share(texts, form) > 0.5:
+        if _most(texts, form):
             numbers = [number for text in texts if COMMA.fullmatch(number := re.sub(r"[^-+\d.,]", "", text))]
-            verb = _number(column, "de" if _is_decimal(numbers) else "en")
-            plain = not numbers or _is_decimal(numbers) or any(THOUSANDS.fullmatch(each) for each in numbers)
-            return _read(name, verb, "float64", plain and _share(texts, form) == 1)
-    if _share(texts, DAY) > 0.5:
-        return _days(column, texts)
-    if _share(texts, YEAR) > 0.5:
-        mark = next(found[1] for text in texts if (found := YEAR.fullmatch(text)))
-        return _read("dates", _date(column, mark.join(("%Y", "%m", "%d"))), "date", _dates(texts, YEAR))
-    if _share(texts, CLOCK) > 0.5:
+            found = _numbers(name, column, "de" if _is_decimal(numbers) else "en")
+            return found if not numbers or _is_decimal(numbers) or _has_thousands(numbers) else found.doubted
+    if _most(texts, DAY):
+        return _days(column, [match for text in texts if (match := DAY.fullmatch(text))])
+    if _most(texts, YEAR):
+        mark = next(match[1] for text in texts if (match := YEAR.fullmatch(text)))
+        return _dates(column, mark.join(("%Y", "%m", "%d")))
+    if _most(texts, CLOCK):
         return Form(f"times of day: a table of the rows can compute minutes from them, as {_minutes(column)}")
     return None
 
 
 def _with_commas(column: str, texts: Sequence[str]) -> Form:
-    commas, all_fit = [text for text in texts if COMMA.fullmatch(text)], _share(texts, COMMA, POINT) == 1
-    if _is_decimal(commas):
-        return _read("numbers with a decimal comma", _number(column, "de"), "float64", all_fit)
-    if any(THOUSANDS.fullmatch(text) for text in commas):
-        return _read("numbers with commas between thousands", _number(column, "en"), "float64", all_fit)
-    told = 'if it divides thousands, locales="de" if decimals'
-    return Form(f"numbers with a comma before three digits: {_of_table(_number(column, 'en'))} reads them {told}")
+    if _is_decimal(texts):
+        return _numbers("numbers with a decimal comma", column, "de")
+    if _has_thousands(texts):
+        return _numbers("numbers with commas between thousands", column, "en")
+    told = _numbers("numbers with a comma before three digits", column, "en").doubted.told
+    return Form(f'{told} if it divides thousands, locales="de" if decimals')
 
 
-def _days(column: str, texts: Sequence[str]) -> Form:
+def _days(column: str, found: Sequence[re.Match[str]]) -> Form:
     """Return the form of dates whose year is the last. A number above 12 is a day, and tells which comes first."""
-    found = [match for text in texts if (match := DAY.fullmatch(text))]
-    mark = found[0][1]
-    year = "%Y" if re.search(r"\d{4}", found[0][0]) else "%y"
+    mark, year = found[0][1], "%Y" if re.search(r"\d{4}", found[0][0]) else "%y"
     day, month = (mark.join((*order, year)) for order in (("%d", "%m"), ("%m", "%d")))
-    leading, second = ({int(match[0].split(mark)[place]) for match in found} for place in (0, 1))
-    if max(leading) > 12 >= max(second):
-        return _read("dates", _date(column, day), "date", _dates(texts, DAY))
-    if max(second) > 12 >= max(leading):
-        return _read("dates", _date(column, month), "date", _dates(texts, DAY))
-    reads = _of_table(_date(column, day))
-    return Form(f'dates: {reads} reads them if the day comes first, "{month}" if the month does')
+    first, second = (max(int(match[0].split(mark)[place]) for match in found) for place in (0, 1))
+    if first > 12 or second > 12:
+        return _dates(column, day if first > 12 else month)
+    return Form(f'{_dates(column, day).doubted.told} if the day comes first, "{month}" if the month does')
 
 
-def _read(name: str, verb: str, type: str, certain: bool) -> Form:
-    return Form(name, verb, type) if certain else Form(f"{name}: {_of_table(verb)} reads them")
+def _numbers(told: str, column: str, locale: Locale) -> Form:
+    code = f'ms.clean.parse_number({_quoted(column)}, locales="{locale}")'
+    return Form(told, ParseNumber(column=column, locales=(locale,)), code, "float64")
 
 
-def _dates(texts: Sequence[str], form: re.Pattern[str]) -> bool:
-    """Return whether all texts are dates, without a time of day."""
-    return _share(texts, form) == 1 and not any(":" in text for text in texts)
+def _dates(column: str, form: str) -> Form:
+    code = f'ms.clean.parse_date({_quoted(column)}, "{form}")'
+    return Form("dates", ParseDate(column=column, formats=(form,)), code, "date")
 
 
 def _is_decimal(texts: Sequence[str]) -> bool:
@@ -89,20 +92,12 @@ def _is_decimal(texts: Sequence[str]) -> bool:
     return any("," in t and not GROUPED.fullmatch(t) and not THOUSANDS.fullmatch(t) for t in texts)
 
 
-def _share(texts: Sequence[str], *forms: re.Pattern[str]) -> float:
-    return sum(any(form.fullmatch(text) for form in forms) for text in texts) / max(len(texts), 1)
+def _has_thousands(texts: Sequence[str]) -> bool:
+    return any(THOUSANDS.fullmatch(text) for text in texts)
 
 
-def _of_table(verb: str) -> str:
-    return f"clean=[{verb}] of a table"
-
-
-def _number(column: str, locale: str) -> str:
-    return f'ms.clean.parse_number({_quoted(column)}, locales="{locale}")'
-
-
-def _date(column: str, form: str) -> str:
-    return f'ms.clean.parse_date({_quoted(column)}, "{form}")'
+def _most(texts: Sequence[str], *forms: re.Pattern[str]) -> bool:
+    return sum(any(form.fullmatch(text) for form in forms) for text in texts) > len(texts) / 2
 
 
 def _minutes(column: str) -> str:

@@ -21,6 +21,8 @@ from mainstem.sources.texts import fits, is_missing, unfit
 
 _KEY = "id|key|uuid|guid|no|nr|number|code"
 KEY = re.compile(rf"(?i:(?:^|[\W_])(?:{_KEY})$)|(?<=[a-z])(?:Id|ID|Key|No|Nr|Number|Code)$")
+MARKS = ("string", "int64")
+"""The types of columns that may tell rows apart."""
 LINES = 50
 """The number of lines that tell the delimiter."""
 FEW = 20
@@ -71,18 +73,21 @@ class Look:
             raise UnknownName.among("column", name, found)
         return found[name]
 
+    def _keys(self, rows: int) -> list[str]:
+        """Return the columns that are called as a key is, and have so many values."""
+        return [c.name for c in self.columns if c.distinct == rows and c.type in MARKS and KEY.search(c.name)]
+
     @property
     def copied_key(self) -> str | None:
         """The column that is called as a key is, and tells rows apart but for copies of rows; None without one."""
-        found = [c.name for c in self.columns if c.distinct == self.rows - self.copies and KEY.search(c.name)]
-        return found[0] if found and self.copies else None
+        return next(iter(self._keys(self.rows - self.copies)), None) if self.copies else None
 
     @property
     def key(self) -> str | None:
         """The column that tells rows apart: one that is called so, or the first one if it is text, but not sentences,
         or numbers the rows; None without one."""
-        unique = [c for c in self.columns if c.distinct == self.rows and c.type in ("string", "int64")]
-        named = [c.name for c in unique if KEY.search(c.name)]
+        named = self._keys(self.rows)
+        unique = [c for c in self.columns if c.distinct == self.rows and c.type in MARKS]
         marks = [c for c in unique if c is self.columns[0] and (c.type == "string" or c.numbers_rows)]
         first = [c.name for c in marks if not c.prose]
         return next(iter([*named, *first]), None)
@@ -114,8 +119,13 @@ def look(file: Path, target: str | None = None) -> Look:
 
 def _form(session: Session, names: Iterable[str], name: str) -> Form | None:
     table = ibis.table(dict.fromkeys(names, "string"), name="rows")
-    some = _some(session, table.filter(~is_missing(table[name])), name)
-    return form_of(name, some) if some else None
+    known = table.filter(table[name].notnull() & ~is_missing(table[name]))
+    some = _some(session, known, name)
+    form = form_of(name, some) if some else None
+    if form is None or form.verb is None:
+        return form
+    unread = known.filter(form.verb.value(known[name]).isnull())
+    return form.doubted if session.fetch(unread.select(name).limit(1)).num_rows else form
 
 
 def _missing(session: Session, names: Iterable[str], name: str) -> list[str]:

@@ -6,7 +6,7 @@ import csv
 import keyword
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +16,7 @@ from mainstem.errors import ModelError, UnknownName
 from mainstem.models.data.two import positive
 from mainstem.nodes.models import Task
 from mainstem.project.csv.encoding import UTF8, encoding_of
+from mainstem.project.csv.forms import Form
 from mainstem.project.csv.look import Column, Look, look, task_of
 
 ROWS = ("row", "row_number", "number_of_the_row")
@@ -117,8 +118,7 @@ class _Project:
         key = found.key
         self.key = key if key != target.name else None
         have = {column.name for column in found.columns}
-        taken = (self.endpoint, self.model, self.source, "ms")
-        self.table = next(name for name in (f"{self.source}_read", f"{self.source}_rows_read") if name not in taken)
+        self.table = f"{self.source}_read" if self.endpoint != f"{self.source}_read" else f"{self.source}_rows"
         self.row = next((name for name in ROWS if name not in have), "_".join(sorted(have)))
 
     @property
@@ -136,10 +136,9 @@ class _Project:
         return "differs in every row" if unique and not column.prose else ""
 
     @property
-    def verbs(self) -> list[str]:
-        """The verbs that read texts of the columns in use."""
-        columns = (self.found[name] for name in [*(c.name for c in self.used), self.target.name])
-        return [column.form.verb for column in columns if column.form is not None and column.form.verb]
+    def read(self) -> Mapping[str, Form]:
+        """The columns in use whose texts a verb reads, with their forms."""
+        return {c.name: c.form for c in (*self.used, self.target) if c.form is not None and c.form.verb is not None}
 
     def copy(self, target: Path) -> None:
         """Copy the CSV file. Without a key, each row gets its number as one."""
@@ -163,9 +162,9 @@ class _Project:
             "",
             f'{self.source} = ms.files("data/{self.name}", key="{self.key or self.row}"{options})',
             "",
-            *(self._table() if self.verbs else []),
+            *(self._table() if self.read else []),
             f"{self.model} = ms.model(",
-            f"    {self.table if self.verbs else self.source},",
+            f"    {self.table if self.read else self.source},",
             f"    target={target},",
             f'    task="{self.task}",',
             "    features=[",
@@ -182,7 +181,7 @@ class _Project:
         yield "@ms.table("
         yield f'    key="{self.key or self.row}",'
         yield "    clean=["
-        yield from (f"        {verb}," for verb in self.verbs)
+        yield from (f"        {form.code}," for form in self.read.values())
         yield "    ],"
         yield ")"
         yield f"def {self.table}({self.source}):"
@@ -236,10 +235,9 @@ them.{"" if self.key else f" Its first column, `{self.row}`, numbers the rows: g
         nulls = {c.name: ", ".join(text or "spaces" for text in c.nulls) for c in self.found.columns if c.nulls}
         if nulls:
             yield "missing values: " + "; ".join(f"{texts} in `{name}`" for name, texts in nulls.items())
-        used = {*(c.name for c in self.used), self.target.name}
-        read = [f"`{c.name}` ({c.form.told})" for c in self.found.columns if c.name in used and c.form and c.form.verb]
-        if read:
-            yield f"read by the table `{self.table}`: {', '.join(read)}"
+        if self.read:
+            read = ", ".join(f"`{name}` ({form.told})" for name, form in self.read.items())
+            yield f"read by the table `{self.table}`: {read}"
         yield from (f"`{c.name}` is read as text: {seen}" for c in self.found.columns if (seen := self._seen(c)))
         yield from self._hints()
         if self.target.missing:
@@ -247,7 +245,7 @@ them.{"" if self.key else f" Its first column, `{self.row}`, numbers the rows: g
 
     def _seen(self, column: Column) -> str:
         """Return what was seen in a column of texts that may be meant as numbers, dates or times."""
-        if column.name == self.key or (column.form and column.form.verb):
+        if column.name in (self.key, *self.read):
             return ""
         if not column.but:
             return column.form.told if column.form else ""
@@ -257,13 +255,13 @@ them.{"" if self.key else f" Its first column, `{self.row}`, numbers the rows: g
 
     def _hints(self) -> Iterator[str]:
         """Yield what the columns suggest that a file cannot tell."""
-        times = [f"`{c.name}`" for c in self.used if c.type.startswith(("date", "timestamp"))]
-        if times:
-            yield f"time: the test is drawn at random; with prediction_time= it is of the latest rows by {times[0]}"
-        queries = [f"`{c.name}`" for c in self.used if QUERY.fullmatch(c.name) and c.distinct < self.found.rows]
-        if queries and self.target.type == "int64" and self.target.distinct <= GRADES:
-            grades, query = self.target.name, queries[0][1:-1]
-            yield f'ranking: if `{grades}` has grades within `{query}`, task="ranking", query="{query}" rank the rows'
+        time = next((c.name for c in self.used if c.type.startswith(("date", "timestamp"))), None)
+        if time is not None:
+            yield f"time: the test is drawn at random; with prediction_time= it has the latest rows by `{time}`"
+        query = next((c.name for c in self.used if QUERY.fullmatch(c.name) and c.distinct < self.found.rows), None)
+        if query is not None and self.target.type == "int64" and self.target.distinct <= GRADES:
+            grades = f"if `{self.target.name}` has grades within `{query}`"
+            yield f'ranking: {grades}, task="ranking" and query="{query}" rank the rows'
 
     def _left_out(self, column: Column) -> str:
         return "" if column.name in (self.key, self.target.name) else self.useless(column)
