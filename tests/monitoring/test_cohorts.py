@@ -33,7 +33,7 @@ def nodes(**settings: Any) -> dict[str, Node]:
         known={"*": "paid_at", "reported_at": "reported_at"},
     )
     given = {"target": FRAUD, "prediction_time": _.paid_at + ibis.interval(seconds=1), **settings}
-    given |= {"assume_known": {"amount": "a fraud is told by it here"}}
+    given |= {"assume_known": {"amount": "the target is made from it"}}
     fraud = ms.model(examples=payments, features=["amount"], candidates=["linear"], metric="roc_auc", **given)
     costs = ms.cheapest(allow=_.score * _.amount, block=(1 - _.score) * 10)
     watch = [ms.performance(0.2, min_rows=20), ms.value(0, min_rows=20)]

@@ -175,3 +175,10 @@ def test_parameters_are_pythons_own() -> None:
     assert edges == (0.5, 2.0) and [type(edge) for edge in edges] == [float, float]
     assert type(ms.top_k(_.x, np.int64(3)).parameters["k"]) is int  # type: ignore[arg-type]
     assert [type(level) for level in ms.by(_.x, np.array([1, 2]), _.count()).levels] == [int, int]
+
+
+def test_a_budget_without_a_unit_names_both_forms() -> None:
+    rows = ms.files("a.csv", key="id", known="always")
+    with pytest.raises(DefinitionError) as refused:
+        ms.model(rows, target="y", features="all", tune="10")
+    assert 'tune=10 trials, or a time, tune="10min"' in str(refused.value)

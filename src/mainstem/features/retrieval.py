@@ -22,7 +22,7 @@ from mainstem.features.rowwise.on_demand import RowFunction, compile_on_demand
 from mainstem.features.views.compile import compile_view
 from mainstem.features.views.using import earlier, lookups
 from mainstem.features.views.view import CompiledView, Lookup
-from mainstem.graph.fingerprint import digest, of_expression
+from mainstem.graph.fingerprint import canonical, digest, of_expression
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.engineering import only_for_holidays
 from mainstem.nodes.expressions import names_in, resolve_column
@@ -113,6 +113,11 @@ def meanings(graph: Graph, model: str) -> dict[str, str]:
         for view in views.values()
         for feature in view.features
     }
+
+
+def meaning(graph: Graph, model: str) -> str:
+    """Return one hash of the definitions of all features of a model."""
+    return digest(canonical(meanings(graph, model)))
 
 
 def compiled(graph: Graph, view: str) -> CompiledView:

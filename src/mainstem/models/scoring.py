@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import ibis
 import pyarrow as pa
@@ -13,8 +13,7 @@ import pyarrow as pa
 from mainstem.errors import NotFound
 from mainstem.features.dataset import with_features
 from mainstem.features.forecasts import forecast_of
-from mainstem.features.retrieval import meanings, retrieval_of
-from mainstem.graph.fingerprint import canonical, digest
+from mainstem.features.retrieval import meaning, retrieval_of
 from mainstem.graph.lineage import leaves
 from mainstem.graph.named import named
 from mainstem.models.artifact.manifest import Manifest
@@ -161,8 +160,8 @@ def _without(context: Context, name: str, why: str) -> StepResult:
 
 def _stored(context: Context, name: str, files: tuple[DataFile, ...], made_by: str, told: str) -> StepResult:
     base, target = context.release.tables.get(name), _target(context, name)
-    model = context.graph.name_of(cast("Score", context.graph[name].node).model)
-    properties = {MADE_BY: made_by, FEATURES: digest(canonical(meanings(context.graph, model)))}
+    node: Any = context.graph[name].node
+    properties = {MADE_BY: made_by, FEATURES: meaning(context.graph, context.graph.name_of(node.model))}
     snapshot = context.lake.commit(
         name, target, files, base=base, run=context.run, change=ReplaceAll(), properties=properties
     )

@@ -209,14 +209,14 @@ def test_boosted_trees_do_not_stop_at_once_where_the_latest_rows_count_most(name
     chance = np.random.default_rng(0)
     x = chance.normal(size=(4_000, 3))
     y = x[:, 0] * 2 + np.abs(x[:, 1]) + chance.normal(0, 0.3, 4_000)
-    times = np.arange(4_000, dtype=np.int64) * 3_600_000_000
+    times = np.arange(4_000, dtype=np.int64) * DAY // 2
     rows = Rows(x, np.empty((4_000, 0), object))
-    recent = Examples(rows, y, times, "regression", sampling=Sampling(half_life="7d"))
+    recent = Examples(rows, y, times, "regression", sampling=Sampling(half_life="14d"))
     plain = Examples(rows, y, times, "regression")
     found, usual = (fit(algorithm(name), each) for each in (recent, plain))
-    late = Rows(x[-400:], np.empty((400, 0), object))
+    late = Rows(x[-200:], np.empty((200, 0), object))
     assert found.settings["rounds"] > 20
-    errors = [float(np.sqrt(np.mean((each.scores(late) - y[-400:]) ** 2))) for each in (found, usual)]
+    errors = [float(np.sqrt(np.mean((each.scores(late) - y[-200:]) ** 2))) for each in (found, usual)]
     assert errors[0] < 2 * errors[1]
 
 

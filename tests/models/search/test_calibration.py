@@ -158,3 +158,14 @@ def test_rows_with_weights_are_calibrated_only_if_that_is_declared():
     left = calibrating(weighted, judge, "auto")
     assert left.chosen == plain.chosen and "weights" in left.said["calibration"]
     assert calibrating(weighted, judge, "sigmoid").chosen == f"{plain.chosen}, sigmoid"
+
+
+def test_rows_of_weight_0_are_no_rows_of_a_calibration():
+    chance = np.random.default_rng(0)
+    scores = chance.uniform(size=1_200)
+    y = (chance.uniform(size=1_200) < scores**2).astype(np.int64)
+    counts = np.arange(1_200) % 2 == 0
+    found = Isotonic.fit(y, scores, np.where(counts, 2.0, 0.0))
+    alone = Isotonic.fit(y[counts], scores[counts])
+    assert found is not None and alone is not None
+    assert np.allclose(found.knots, alone.knots) and np.allclose(found.values, alone.values)

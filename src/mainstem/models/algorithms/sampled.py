@@ -31,7 +31,7 @@ def fit(algorithm: Algorithm, examples: Examples, settings: Settings | None = No
     if not examples.sampling or takes_all(algorithm):
         return algorithm.fit(examples.evened(), settings)
     learned, factors = sampled(examples)
-    found = algorithm.fit(learned, settings)
+    found = algorithm.fit(learned.evened(), settings)
     return found if factors is None else Corrected(found, factors, examples.task == "multiclass")
 
 

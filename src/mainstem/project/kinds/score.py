@@ -91,10 +91,10 @@ def _reason(name: str, node: Score, outlook: Outlook) -> Reason | None:
         return Reason(f"{id} is the champion now, not {made}" if by else f"{id} is newer than {made}")
     if reason := outlook.unmade(name, "never scored") or outlook.inputs(name, "score"):
         return reason
-    from mainstem.features.retrieval import meanings
+    from mainstem.features.retrieval import meaning
 
     features = None if held is None else held.properties.get(FEATURES)
-    if features is not None and features != digest(canonical(meanings(outlook.graph, model))):
+    if features is not None and features != meaning(outlook.graph, model):
         return Reason(f"features of {model} are defined otherwise now")
     return None
 
